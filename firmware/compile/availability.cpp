@@ -1,0 +1,126 @@
+#include "compile/availability.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "sluice/v1/options.pb.h"
+
+namespace sluice::compile {
+namespace {
+
+namespace pb = google::protobuf;
+
+constexpr std::array kUnavailable{
+    Unavailable{"ports.link", "settings of the link"},
+    Unavailable{"ports.ingress", "filters, tunnels, stripping and labels at a port's ingress"},
+    Unavailable{"ports.egress", "filters, buffers, rate limits and operations at a port's egress"},
+    Unavailable{"ports.ip", "IP addresses on ports"},
+    Unavailable{"tool_groups.hash.fields:IP_PAIR", "balancing by address pair"},
+    Unavailable{"tool_groups.hash.fields:VLAN", "balancing by VLAN"},
+    Unavailable{"tool_groups.hash.fields:MAC_PAIR", "balancing by MAC pair"},
+    Unavailable{"tool_groups.hash.fields:MPLS_LABEL", "balancing by MPLS label"},
+    Unavailable{"tool_groups.hash.fields:GTP_TEID", "balancing by GTP TEID"},
+    Unavailable{"tool_groups.hash.fields:GRE_KEY", "balancing by GRE key"},
+    Unavailable{"tool_groups.hash.fields:VNI", "balancing by VNI"},
+    Unavailable{"tool_groups.hash.layer:INNER", "balancing by inner headers"},
+    Unavailable{"tool_groups.failover:STANDBY", "standby members"},
+    Unavailable{"tool_groups.failover:DROP", "failover by dropping"},
+    Unavailable{"tool_groups.standby", "standby members"},
+    Unavailable{"tool_groups.health", "health checks of members"},
+    Unavailable{"maps.rules.filter", "named filters"},
+    Unavailable{"maps.rules.match.not", "negated fields"},
+    Unavailable{"maps.rules.match.layer:INNER", "matching inner headers"},
+    Unavailable{"maps.rules.match.ethernet", "matching Ethernet addresses and types"},
+    Unavailable{"maps.rules.match.vlan.pcp", "matching VLAN priority"},
+    Unavailable{"maps.rules.match.mpls", "matching MPLS labels"},
+    Unavailable{"maps.rules.match.ip.src_set", "address sets"},
+    Unavailable{"maps.rules.match.ip.dst_set", "address sets"},
+    Unavailable{"maps.rules.match.ip.addr_set", "address sets"},
+    Unavailable{"maps.rules.match.ip.endpoint", "matching an endpoint"},
+    Unavailable{"maps.rules.match.ip.dscp", "matching DSCP"},
+    Unavailable{"maps.rules.match.ip.ecn", "matching ECN"},
+    Unavailable{"maps.rules.match.ip.ttl", "matching TTL or hop limit"},
+    Unavailable{"maps.rules.match.ip.fragment", "matching fragments"},
+    Unavailable{"maps.rules.match.ip.length", "matching packet length"},
+    Unavailable{"maps.rules.match.l4.tcp_flags", "matching TCP flags"},
+    Unavailable{"maps.rules.match.icmp", "matching ICMP type and code"},
+    Unavailable{"maps.rules.match.tunnel", "matching tunnels"},
+    Unavailable{"maps.rules.match.direction", "matching the direction of a TAP pair"},
+    Unavailable{"maps.rules.match.present", "matching the presence of headers"},
+    Unavailable{"maps.rules.match.bytes", "matching bytes at an offset"},
+    Unavailable{"maps.rules.match.regex", "regular expressions over the payload"},
+    Unavailable{"maps.destinations.tunnel", "tunnels as destinations"},
+    Unavailable{"maps.destinations.recorder", "the recorder"},
+    Unavailable{"maps.destinations.priority:HIGH", "priorities"},
+    Unavailable{"maps.destinations.priority:LOW", "priorities"},
+    Unavailable{"maps.destinations.duplicates:KEEP", "deduplication"},
+    Unavailable{"maps.destinations.operations", "operations on packets"},
+    Unavailable{"maps.destinations.profile", "operation profiles"},
+    Unavailable{"maps.schedule", "schedules"},
+    Unavailable{"filters", "named filters"},
+    Unavailable{"operation_profiles", "operation profiles"},
+    Unavailable{"tunnels", "tunnels"},
+    Unavailable{"dedup_domains", "deduplication"},
+    Unavailable{"address_sets", "address sets"},
+    Unavailable{"schedules", "schedules"},
+    Unavailable{"tenants", "tenants"},
+    Unavailable{"grants", "grants"},
+};
+
+const Unavailable* find(std::string_view field) {
+  const auto found = std::find_if(kUnavailable.begin(), kUnavailable.end(), [field](const auto& u) { return u.field == field; });
+  return found == kUnavailable.end() ? nullptr : &*found;
+}
+
+Error refusal(const Unavailable& entry, const std::string& path) {
+  return {ErrorCode::kNotAvailable, path, std::string(entry.what) + " is not available in this version; leave the field out"};
+}
+
+/// A scalar with presence that holds its declared default.
+bool at_default(const pb::Message& message, const pb::FieldDescriptor& field) {
+  const auto& limits = field.options().GetExtension(v1::limits);
+  if (!limits.has_default_value() || field.is_repeated()) return false;
+  const auto* r = message.GetReflection();
+  switch (field.cpp_type()) {
+    case pb::FieldDescriptor::CPPTYPE_BOOL: return (r->GetBool(message, &field) ? "true" : "false") == limits.default_value();
+    case pb::FieldDescriptor::CPPTYPE_UINT32: return std::to_string(r->GetUInt32(message, &field)) == limits.default_value();
+    case pb::FieldDescriptor::CPPTYPE_ENUM: return r->GetEnum(message, &field)->name() == limits.default_value();
+    default: return false;
+  }
+}
+
+Result<void> check(const pb::Message& message, const std::string& generic, const std::string& path) {
+  const auto* r = message.GetReflection();
+  std::vector<const pb::FieldDescriptor*> fields;
+  r->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    const std::string name = generic.empty() ? field->name() : generic + "." + field->name();
+    const std::string base = path.empty() ? field->name() : path + "." + field->name();
+    if (at_default(message, *field)) continue;
+    const int count = field->is_repeated() ? r->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string here = field->is_repeated() ? base + "[" + std::to_string(i) + "]" : base;
+      if (const auto* entry = find(name)) return refusal(*entry, field->is_repeated() ? here : base);
+      if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_ENUM) {
+        const auto* value = field->is_repeated() ? r->GetRepeatedEnum(message, field, i) : r->GetEnum(message, field);
+        if (const auto* entry = find(name + ":" + value->name())) return refusal(*entry, here);
+      }
+      if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+      const auto& inner = field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field);
+      if (auto result = check(inner, name, here); !result) return result;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const Unavailable> unavailable() { return kUnavailable; }
+
+Result<void> check_available(const v1::Config& config) { return check(config, "", ""); }
+
+}  // namespace sluice::compile

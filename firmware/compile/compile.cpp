@@ -1,0 +1,295 @@
+#include "compile/compile.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compile/availability.h"
+#include "compile/match.h"
+#include "engine/distribute.h"
+
+namespace sluice::compile {
+namespace {
+
+std::string indexed(const std::string& field, int i) { return field + "[" + std::to_string(i) + "]"; }
+
+Error invalid(std::string path, std::string message) { return {ErrorCode::kInvalid, std::move(path), std::move(message)}; }
+
+enum class MapTurn { kNormal, kCollector, kDisabled };
+
+MapTurn turn_of(const v1::Map& map) {
+  if (map.has_enabled() && !map.enabled()) return MapTurn::kDisabled;
+  return map.kind() == v1::MapKind::COLLECTOR ? MapTurn::kCollector : MapTurn::kNormal;
+}
+
+/// One compilation. Members fill in the snapshot and the plan, collection by collection.
+class Compilation {
+ public:
+  Compilation(const v1::Config& config, Slots& ports, Slots& legs, Slots& maps, Slots& rules, std::vector<PortSlot>& leg_ports)
+      : config_(config), port_slots_(ports), leg_slots_(legs), map_slots_(maps), rule_slots_(rules), leg_ports_(leg_ports) {}
+
+  Result<Compiled> run(uint64_t revision) {
+    out_.snapshot = std::make_unique<Snapshot>();
+    out_.snapshot->revision = revision;
+    if (auto r = check_available(config_); !r) return r.error();
+    if (auto r = ports(); !r) return r.error();
+    if (auto r = sources(); !r) return r.error();
+    if (auto r = groups(); !r) return r.error();
+    // The operator's order, collectors behind all others, disabled maps (in the plan for their counters alone) last.
+    for (const MapTurn turn : {MapTurn::kNormal, MapTurn::kCollector, MapTurn::kDisabled})
+      for (int i = 0; i < config_.maps_size(); ++i)
+        if (turn_of(config_.maps(i)) == turn)
+          if (auto r = map(config_.maps(i), indexed("maps", i)); !r) return r.error();
+    out_.snapshot->classifier = Classifier(std::move(classifier_maps_));
+    out_.snapshot->used = {.ports = kMaxPorts, .legs = leg_slots_.used(), .maps = map_slots_.used(), .rules = rule_slots_.used()};
+    return std::move(out_);
+  }
+
+ private:
+  Result<void> ports() {
+    std::map<std::string, std::string> device_of;
+    for (int i = 0; i < config_.ports_size(); ++i) {
+      const auto& port = config_.ports(i);
+      const std::string path = indexed("ports", i);
+      if (port.role() == v1::PortRole::UNSPECIFIED) return invalid(path + ".role", "must be NETWORK, TOOL or HYBRID");
+      if (!port.device().empty()) {
+        const auto [other, is_new] = device_of.emplace(port.device(), port.name());
+        if (!is_new) return Error{ErrorCode::kConflict, path + ".device", "\"" + port.device() + "\" is the device of port \"" + other->second + "\" already"};
+      }
+      const auto slot = port_slots_.of(port.id());
+      if (!slot) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kRetiredPort) + " ports"};
+      PortPlan plan{port.id(), port.name(), static_cast<PortSlot>(*slot), port.role(), port.device(),
+                    !port.has_enabled() || port.enabled(), port.has_mtu() ? port.mtu() : 1500};
+      // A chunk of 2,048 bytes less the kernel's headroom of 256, the Ethernet header and two VLAN tags.
+      constexpr uint32_t kMaxMtu = 2048 - 256 - 14 - 8;
+      if (plan.mtu > kMaxMtu)
+        return Error{ErrorCode::kNotAvailable, path + ".mtu",
+                     "an MTU above " + std::to_string(kMaxMtu) + " needs multi-buffer receive, which is not available in this version"};
+      out_.snapshot->receiving.set(plan.slot, plan.receives());
+      out_.snapshot->sending.set(plan.slot, plan.sends());
+      ports_.emplace(port.id(), plan);
+      out_.plan.ports.push_back(std::move(plan));
+    }
+    return {};
+  }
+
+  /// A port that may be a source, by reference at `path`.
+  Result<PortSlot> source(const std::string& id, const std::string& path) {
+    const auto found = ports_.find(id);
+    if (found == ports_.end()) return invalid(path, "there is no port \"" + id + "\"");
+    if (found->second.role == v1::PortRole::TOOL)
+      return invalid(path, "\"" + found->second.name + "\" is a tool port; a source must be a NETWORK or HYBRID port");
+    return found->second.slot;
+  }
+  /// A port that may be sent to.
+  Result<PortSlot> tool(const std::string& id, const std::string& path) {
+    const auto found = ports_.find(id);
+    if (found == ports_.end()) return invalid(path, "there is no port \"" + id + "\"");
+    if (found->second.role == v1::PortRole::NETWORK)
+      return invalid(path, "\"" + found->second.name + "\" is a network port, which never sends; a destination must be a TOOL or HYBRID port");
+    return found->second.slot;
+  }
+
+  /// Port groups and TAP pairs become the sets of their ports.
+  Result<void> sources() {
+    for (int i = 0; i < config_.port_groups_size(); ++i) {
+      const auto& group = config_.port_groups(i);
+      for (int p = 0; p < group.ports_size(); ++p) {
+        const auto slot = source(group.ports(p), indexed(indexed("port_groups", i) + ".ports", p));
+        if (!slot) return slot.error();
+        source_sets_[group.id()].set(*slot);
+      }
+    }
+    for (int i = 0; i < config_.tap_pairs_size(); ++i) {
+      const auto& pair = config_.tap_pairs(i);
+      const std::string path = indexed("tap_pairs", i);
+      const auto a = source(pair.a(), path + ".a");
+      if (!a) return a.error();
+      const auto b = source(pair.b(), path + ".b");
+      if (!b) return b.error();
+      if (*a == *b) return invalid(path + ".b", "is the same port as a; a TAP pair is two ports");
+      source_sets_[pair.id()].set(*a).set(*b);
+    }
+    return {};
+  }
+
+  Result<void> groups() {
+    for (int i = 0; i < config_.tool_groups_size(); ++i) {
+      const auto& group = config_.tool_groups(i);
+      Group compiled;
+      GroupPlan plan{group.id(), group.name(), {}};
+      std::vector<uint32_t> weights;
+      if (group.members().empty()) return invalid(indexed("tool_groups", i) + ".members", "must not be empty");
+      for (int m = 0; m < group.members_size(); ++m) {
+        const auto& member = group.members(m);
+        const std::string path = indexed(indexed("tool_groups", i) + ".members", m);
+        const auto slot = tool(member.port(), path + ".port");
+        if (!slot) return slot.error();
+        if (std::find(plan.members.begin(), plan.members.end(), *slot) != plan.members.end())
+          return Error{ErrorCode::kConflict, path + ".port", "is a member of this group already"};
+        plan.members.push_back(*slot);
+        weights.push_back(member.drained() ? 0 : member.has_weight() ? member.weight() : 1);
+      }
+      compiled.members = plan.members;
+      fill_buckets(compiled, weights);
+      group_index_.emplace(group.id(), out_.snapshot->groups.size());
+      out_.snapshot->groups.push_back(std::move(compiled));
+      out_.plan.groups.push_back(std::move(plan));
+    }
+    return {};
+  }
+
+  Result<void> map(const v1::Map& map, const std::string& path) {
+    const bool collector = map.kind() == v1::MapKind::COLLECTOR;
+    const auto slot = map_slots_.of(map.id());
+    if (!slot) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kMaxSlots.maps) + " maps"};
+    MapPlan plan{map.id(), map.name(), *slot, {}, {}};
+    SnapshotMap compiled{.slot = *slot, .consume = map.consume(), .collector = collector, .destinations = {}};
+    ClassifierMap classified;
+    classified.map = static_cast<uint32_t>(out_.snapshot->maps.size());
+    classified.default_pass = collector || map.default_action() == v1::Action::PASS;
+    if (collector && map.rules_size() > 0) return invalid(path + ".rules", "a COLLECTOR has no rules; it gets what no other map took");
+    if (collector && map.consume()) return invalid(path + ".consume", "a COLLECTOR comes last and has nothing to hide from anybody");
+    if (auto r = map_sources(map.sources(), path + ".sources", classified); !r) return r;
+    if (auto r = rules(map, path, plan, classified); !r) return r;
+    for (int d = 0; d < map.destinations_size(); ++d)
+      if (auto r = destination(map.destinations(d), indexed(path + ".destinations", d), plan, compiled); !r) return r;
+    if (turn_of(map) != MapTurn::kDisabled) {
+      classifier_maps_.push_back(std::move(classified));
+      out_.snapshot->maps.push_back(std::move(compiled));
+    }
+    out_.plan.maps.push_back(std::move(plan));
+    return {};
+  }
+
+  Result<void> map_sources(const v1::Sources& sources, const std::string& path, ClassifierMap& out) {
+    for (int i = 0; i < sources.ports_size(); ++i) {
+      const auto slot = source(sources.ports(i), indexed(path + ".ports", i));
+      if (!slot) return slot.error();
+      out.ports.set(*slot);
+    }
+    const auto add_set = [&](const std::string& id, const std::string& where, const char* kind) -> Result<void> {
+      const auto found = source_sets_.find(id);
+      if (found == source_sets_.end()) return invalid(where, std::string("there is no ") + kind + " \"" + id + "\"");
+      out.ports |= found->second;
+      return {};
+    };
+    for (const auto& group : config_.port_groups()) source_sets_.try_emplace(group.id());  // an empty group is one too
+    for (int i = 0; i < sources.port_groups_size(); ++i)
+      if (auto r = add_set(sources.port_groups(i), indexed(path + ".port_groups", i), "port group"); !r) return r;
+    for (int i = 0; i < sources.tap_pairs_size(); ++i)
+      if (auto r = add_set(sources.tap_pairs(i), indexed(path + ".tap_pairs", i), "TAP pair"); !r) return r;
+    return compile_vlans(sources, path, out);
+  }
+
+  Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
+    for (int i = 0; i < map.rules_size(); ++i) {
+      const auto& rule = map.rules(i);
+      const std::string here = indexed(path + ".rules", i);
+      if (rule.action() == v1::Action::UNSPECIFIED) return invalid(here + ".action", "must be PASS or DROP");
+      auto match = compile_match(rule.match(), here + ".match");
+      if (!match) return match.error();
+      const auto slot = rule_slots_.of(rule.id());
+      if (!slot) return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
+      const bool pass = rule.action() == v1::Action::PASS;
+      plan.rules.push_back({rule.id(), *slot, pass});
+      if (rule.has_enabled() && !rule.enabled()) continue;
+      out.rules.push_back({std::move(*match), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
+      out_.snapshot->rule_slots.push_back(*slot);
+    }
+    return {};
+  }
+
+  Result<void> destination(const v1::Destination& destination, const std::string& path, MapPlan& plan, SnapshotMap& out) {
+    DestinationPlan named;
+    SnapshotDestination compiled;
+    std::vector<std::pair<std::string, PortSlot>> ways;  // key of the leg, port
+    if (destination.has_port()) {
+      const auto slot = tool(destination.port(), path + ".port");
+      if (!slot) return slot.error();
+      compiled.port = *slot;
+      named.target = ports_.at(destination.port()).name;
+      ways.emplace_back(destination.port(), *slot);
+    } else if (destination.has_tool_group()) {
+      const auto group = group_index_.find(destination.tool_group());
+      if (group == group_index_.end()) return invalid(path + ".tool_group", "there is no tool group \"" + destination.tool_group() + "\"");
+      compiled.group = static_cast<uint32_t>(group->second);
+      named.target = out_.plan.groups[group->second].name;
+      named.group_id = destination.tool_group();
+      for (const PortSlot member : out_.plan.groups[group->second].members)
+        ways.emplace_back(destination.tool_group() + "/" + out_.plan.port(member)->id, member);
+      ways.emplace_back(destination.tool_group() + "/", kNoPort);
+    } else {
+      return invalid(path, "must name a port or a tool_group");
+    }
+    if (!targets_.emplace(plan.id, destination.has_port() ? destination.port() : destination.tool_group()).second)
+      return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
+    for (const auto& [key, port] : ways) {
+      const auto leg = leg_slots_.of(plan.id + "/" + key);
+      if (!leg) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kMaxSlots.legs - kReservedLegs) + " ways from maps to tools"};
+      leg_ports_.resize(std::max<std::size_t>(leg_ports_.size(), *leg + 1), kNoPort);
+      leg_ports_[*leg] = port;
+      compiled.legs.push_back(*leg);
+      named.legs.push_back({*leg, port});
+    }
+    plan.destinations.push_back(std::move(named));
+    out.destinations.push_back(std::move(compiled));
+    return {};
+  }
+
+  const v1::Config& config_;
+  Slots& port_slots_;
+  Slots& leg_slots_;
+  Slots& map_slots_;
+  Slots& rule_slots_;
+  std::vector<PortSlot>& leg_ports_;
+  Compiled out_;
+  std::vector<ClassifierMap> classifier_maps_;
+  std::map<std::string, PortPlan> ports_;
+  std::map<std::string, std::bitset<128>> source_sets_;
+  std::map<std::string, std::size_t> group_index_;
+  std::set<std::pair<std::string, std::string>> targets_;
+};
+
+}  // namespace
+
+const PortPlan* Plan::port(PortSlot slot) const {
+  const auto found = std::find_if(ports.begin(), ports.end(), [slot](const PortPlan& p) { return p.slot == slot; });
+  return found == ports.end() ? nullptr : &*found;
+}
+
+Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) {
+  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_).run(revision);
+}
+
+std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {
+  std::unordered_set<uint32_t> ports, legs, maps, rules;
+  for (const auto& port : in_force.ports) ports.insert(port.slot);
+  for (const auto& map : in_force.maps) {
+    maps.insert(map.slot);
+    for (const auto& rule : map.rules) rules.insert(rule.slot);
+    for (const auto& destination : map.destinations)
+      for (const auto& leg : destination.legs) legs.insert(leg.slot);
+  }
+  std::vector<Retired> out;
+  for (const auto& [key, slot] : legs_.not_in(legs)) {
+    const PortSlot port = leg_ports_[slot];
+    out.push_back({Retired::Kind::kLeg, key, slot, port == kNoPort ? kRetiredWithoutPort : port});
+  }
+  // Legs before ports: a removed port's retired legs move on once nothing of its own is left.
+  for (const auto& [key, slot] : ports_.not_in(ports)) out.push_back({Retired::Kind::kPort, key, slot, kRetiredPort});
+  for (const auto& [key, slot] : maps_.not_in(maps)) out.push_back({Retired::Kind::kMap, key, slot, 0});
+  for (const auto& [key, slot] : rules_.not_in(rules)) out.push_back({Retired::Kind::kRule, key, slot, 0});
+  return out;
+}
+
+void Compiler::release(const Retired& r) {
+  switch (r.kind) {
+    case Retired::Kind::kLeg: return legs_.release(r.key);
+    case Retired::Kind::kPort: return ports_.release(r.key);
+    case Retired::Kind::kMap: return maps_.release(r.key);
+    case Retired::Kind::kRule: return rules_.release(r.key);
+  }
+}
+
+}  // namespace sluice::compile

@@ -1,0 +1,202 @@
+#include "compile/report.h"
+
+#include <algorithm>
+
+namespace sluice::compile {
+namespace {
+
+void set(v1::Tally* out, const Tally& tally) {
+  out->set_packets(tally.packets);
+  out->set_bytes(tally.bytes);
+}
+
+template <std::size_t N>
+void set_drops(auto* out, const std::array<Tally, N>& dropped, const std::array<DropText, N>& texts) {
+  for (std::size_t i = 0; i < N; ++i) {
+    if (dropped[i].packets == 0) continue;
+    auto* line = out->Add();
+    line->set_reason(texts[i].name);
+    line->set_packets(dropped[i].packets);
+    line->set_bytes(dropped[i].bytes);
+  }
+}
+
+void set(v1::Copies* out, const LegCounters& legs) {
+  set(out->mutable_created(), legs.created);
+  set(out->mutable_merged(), legs.merged);
+  set_drops(out->mutable_dropped(), legs.dropped, kCopyDropTexts);
+  set(out->mutable_sent(), legs.sent);
+  set(out->mutable_in_flight(), legs.in_flight);
+  out->set_unaccounted(legs.unaccounted());
+}
+
+/// Sums over workers.
+class Sums {
+ public:
+  Sums(std::span<AccountBook> books, const SlotCounts& used) : books_(books), used_(used) {}
+  [[nodiscard]] PortCounters port(PortSlot slot) const {
+    PortCounters sum{};
+    for (auto& book : books_) sum += book.port(slot);
+    return sum;
+  }
+  [[nodiscard]] LegCounters leg(uint32_t slot) const {
+    LegCounters sum{};
+    if (slot >= used_.legs) return sum;
+    for (auto& book : books_) sum += book.leg(slot);
+    return sum;
+  }
+  [[nodiscard]] MapCounters map(uint32_t slot) const {
+    MapCounters sum{};
+    if (slot >= used_.maps) return sum;
+    for (auto& book : books_) {
+      sum.passed_by_default += book.map(slot).passed_by_default;
+      sum.hidden += book.map(slot).hidden;
+    }
+    return sum;
+  }
+  [[nodiscard]] Tally rule_hits(uint32_t slot) const {
+    Tally sum;
+    if (slot >= used_.rules) return sum;
+    for (auto& book : books_) sum += book.rule(slot).hits;
+    return sum;
+  }
+
+ private:
+  std::span<AccountBook> books_;
+  SlotCounts used_;
+};
+
+const char* role_name(v1::PortRole::Value role) { return v1::PortRole::Value_Name(role).c_str(); }
+
+void report_port(const PortPlan& port, const Sums& sums, const LegCounters& copies, const OutsideCounts* outside,
+                 v1::PortLedger* out) {
+  out->set_name(port.name);
+  out->set_id(port.id);
+  out->set_role(role_name(port.role));
+  const PortCounters counters = sums.port(port.slot);
+  auto* received = out->mutable_received();
+  if (outside) {
+    if (outside->wire_losses) received->set_wire_losses(*outside->wire_losses);
+    received->set_xdp_misses(outside->xdp_misses);
+    received->set_xdp_misses_before(outside->xdp_misses_before);
+    received->set_lost_in_kernel(outside->lost_in_kernel);
+  }
+  set(received->mutable_dequeued(), counters.dequeued);
+  set_drops(received->mutable_dropped(), counters.dropped, kPacketDropTexts);
+  set(received->mutable_unmatched(), counters.unmatched);
+  set(received->mutable_fanned_out(), counters.fanned_out);
+  received->set_unaccounted(counters.unaccounted());
+  set(out->mutable_copies(), copies);
+  if (outside && outside->tx_dropped) {
+    out->mutable_copies()->set_tx_dropped(*outside->tx_dropped);
+    out->mutable_copies()->set_delivered(copies.sent.packets - std::min(copies.sent.packets, *outside->tx_dropped));
+  }
+}
+
+void report_map(const MapPlan& map, const Plan& plan, const Sums& sums, v1::MapLedger* out) {
+  out->set_name(map.name);
+  out->set_id(map.id);
+  const MapCounters counters = sums.map(map.slot);
+  Tally passed = counters.passed_by_default;
+  for (std::size_t i = 0; i < map.rules.size(); ++i) {
+    const Tally hits = sums.rule_hits(map.rules[i].slot);
+    if (map.rules[i].pass) passed += hits;
+    auto* line = out->add_rules();
+    line->set_id(map.rules[i].id);
+    line->set_index(static_cast<uint32_t>(i));
+    set(line->mutable_hits(), hits);
+  }
+  set(out->mutable_passed(), passed);
+  set(out->mutable_passed_by_default(), counters.passed_by_default);
+  set(out->mutable_hidden(), counters.hidden);
+  for (const auto& destination : map.destinations) {
+    auto* line = out->add_destinations();
+    line->set_target(destination.target);
+    LegCounters all{};
+    for (const auto& leg : destination.legs) {
+      const LegCounters counted = sums.leg(leg.slot);
+      all += counted;
+      if (destination.group_id.empty() || leg.port == kNoPort) continue;
+      auto* member = line->add_members();
+      member->set_port(plan.port(leg.port)->name);
+      set(member->mutable_copies(), counted);
+    }
+    set(line->mutable_copies(), all);
+  }
+}
+
+void report_group(const GroupPlan& group, const Plan& plan, const Sums& sums, v1::GroupLedger* out) {
+  out->set_name(group.name);
+  out->set_id(group.id);
+  for (const PortSlot member : group.members) {
+    LegCounters all{};
+    for (const auto& map : plan.maps)
+      for (const auto& destination : map.destinations)
+        if (destination.group_id == group.id)
+          for (const auto& leg : destination.legs)
+            if (leg.port == member) all += sums.leg(leg.slot);
+    auto* line = out->add_members();
+    line->set_port(plan.port(member)->name);
+    set(line->mutable_copies(), all);
+  }
+}
+
+}  // namespace
+
+v1::Ledger report_ledger(const Plan& plan, std::span<AccountBook> books, const SlotCounts& used,
+                         std::span<const OutsideCounts> outside, int64_t frames_lost) {
+  v1::Ledger out;
+  const Sums sums(books, used);
+  // Of every port slot: the copies of all legs that lead there, and of the retired ones.
+  std::vector<LegCounters> copies(kReservedLegs);
+  for (uint32_t slot = 0; slot < kReservedLegs; ++slot) copies[slot] = sums.leg(slot);
+  LegCounters retired{};
+  for (const auto& c : copies) retired += c;
+  uint64_t unaccounted = static_cast<uint64_t>(frames_lost < 0 ? -frames_lost : frames_lost);
+  for (const auto& map : plan.maps)
+    for (const auto& destination : map.destinations)
+      for (const auto& leg : destination.legs) {
+        const LegCounters counted = sums.leg(leg.slot);
+        unaccounted += counted.unaccounted();
+        copies[leg.port == kNoPort ? kRetiredWithoutPort : leg.port] += counted;
+      }
+  unaccounted += retired.unaccounted();
+
+  for (const auto& port : plan.ports) {
+    const auto found = std::find_if(outside.begin(), outside.end(), [&](const auto& o) { return o.port == port.slot; });
+    report_port(port, sums, copies[port.slot], found == outside.end() ? nullptr : &*found, out.add_ports());
+  }
+  for (const auto& map : plan.maps) report_map(map, plan, sums, out.add_maps());
+  for (const auto& group : plan.groups) report_group(group, plan, sums, out.add_tool_groups());
+
+  PortCounters received{};
+  for (uint32_t slot = 0; slot < used.ports; ++slot) {
+    const PortCounters one = sums.port(static_cast<PortSlot>(slot));
+    unaccounted += one.unaccounted();
+    received += one;
+  }
+  LegCounters all{};
+  for (const auto& c : copies) all += c;
+  auto* totals = out.mutable_totals();
+  set(totals->mutable_dequeued(), received.dequeued);
+  Tally dropped;
+  for (const auto& d : received.dropped) dropped += d;
+  set(totals->mutable_dropped(), dropped);
+  set(totals->mutable_unmatched(), received.unmatched);
+  set(totals->mutable_fanned_out(), received.fanned_out);
+  set(totals->mutable_copies(), all);
+  set(totals->mutable_retired(), retired);
+  out.set_quiescent(all.in_flight.packets == 0);
+  out.set_unaccounted(unaccounted);
+  const auto add_reason = [&out](const DropText& text) {
+    auto* line = out.add_reasons();
+    line->set_name(text.name);
+    line->set_text(text.text);
+    line->set_remedy(text.remedy);
+  };
+  for (const auto& text : kPacketDropTexts) add_reason(text);
+  for (const auto& text : kCopyDropTexts) add_reason(text);
+  return out;
+}
+
+}  // namespace sluice::compile

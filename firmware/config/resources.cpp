@@ -1,0 +1,242 @@
+#include "config/resources.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <sodium.h>
+
+#include <array>
+#include <map>
+#include <set>
+
+namespace sluice::config {
+namespace {
+
+namespace pb = google::protobuf;
+using pb::FieldDescriptor;
+using pb::Message;
+
+std::string text(const Message& m, const char* field) {
+  const auto* f = m.GetDescriptor()->FindFieldByName(field);
+  return f ? m.GetReflection()->GetString(m, f) : std::string();
+}
+void set_text(Message& m, const char* field, const std::string& value) {
+  m.GetReflection()->SetString(&m, m.GetDescriptor()->FindFieldByName(field), value);
+}
+
+/// Calls visit(message, field, index, path) for every reference inside a message. index is -1 for a single field.
+using Visit = std::function<Result<void>(Message&, const FieldDescriptor&, int, const std::string&)>;
+
+Result<void> for_references(Message& message, const std::string& path, const Visit& visit) {
+  const auto* r = message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  r->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    const std::string here = path.empty() ? field->name() : path + "." + field->name();
+    const bool reference = limits_of(*field).has_refers_to();
+    const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
+    if (!reference && !inside) continue;
+    const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
+    for (int i = 0; i < n; ++i) {
+      const std::string at = field->is_repeated() ? here + "[" + std::to_string(i) + "]" : here;
+      if (reference) {
+        if (auto result = visit(message, *field, field->is_repeated() ? i : -1, at); !result) return result;
+      } else {
+        auto& inner = field->is_repeated() ? *r->MutableRepeatedMessage(&message, field, i) : *r->MutableMessage(&message, field);
+        if (auto result = for_references(inner, at, visit); !result) return result;
+      }
+    }
+  }
+  return {};
+}
+
+std::string get_reference(const Message& m, const FieldDescriptor& f, int i) {
+  return i < 0 ? m.GetReflection()->GetString(m, &f) : m.GetReflection()->GetRepeatedString(m, &f, i);
+}
+void set_reference(Message& m, const FieldDescriptor& f, int i, const std::string& value) {
+  if (i < 0) m.GetReflection()->SetString(&m, &f, value);
+  else m.GetReflection()->SetRepeatedString(&m, &f, i, value);
+}
+
+void fill_defaults(Message& message) {
+  const auto* type = message.GetDescriptor();
+  const auto* r = message.GetReflection();
+  for (int f = 0; f < type->field_count(); ++f) {
+    const auto* field = type->field(f);
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (field->is_map()) continue;
+      if (field->is_repeated())
+        for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
+      else if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
+      continue;
+    }
+    const auto& limits = limits_of(*field);
+    if (!limits.has_default_value() || field->is_repeated() || r->HasField(message, field)) continue;
+    const std::string& value = limits.default_value();
+    switch (field->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_BOOL: r->SetBool(&message, field, value == "true"); break;
+      case FieldDescriptor::CPPTYPE_UINT32: r->SetUInt32(&message, field, static_cast<uint32_t>(std::stoul(value))); break;
+      case FieldDescriptor::CPPTYPE_STRING: r->SetString(&message, field, value); break;
+      case FieldDescriptor::CPPTYPE_ENUM: r->SetEnum(&message, field, field->enum_type()->FindValueByName(value)); break;
+      default: break;
+    }
+  }
+}
+
+Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) {
+      auto& m = mutable_resource(config, collection, i);
+      const std::string path = collection->name() + "[" + std::to_string(i) + "]";
+      const std::string given = text(m, "id");
+      if (!given.empty() && find(before, collection, given) < 0)
+        return Error{ErrorCode::kInvalid, path + ".id", "ids are made by the server; leave it out for a new " + singular(collection)};
+      if (!given.empty()) continue;
+      const int namesake = find(before, collection, name_of(m));
+      set_text(m, "id", namesake >= 0 ? id_of(resource(before, collection, namesake)) : make_id());
+    }
+  return {};
+}
+
+/// Rules have no name. One without an id that equals a rule of the map's former state is that rule.
+void give_rule_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
+  const auto* maps = find_collection("maps");
+  for (auto& map : *config.mutable_maps()) {
+    const int former = find(before, maps, map.id());
+    std::set<std::string> known, taken;
+    if (former >= 0)
+      for (const auto& rule : before.maps(former).rules()) known.insert(rule.id());
+    for (auto& rule : *map.mutable_rules())
+      if (!known.contains(rule.id()) || !taken.insert(rule.id()).second) rule.clear_id();
+    // By their bytes, so that 16,384 rules are not compared with each other one by one. Rules hold no map field: the bytes are canonical.
+    std::multimap<std::string, std::string> by_content;
+    if (former >= 0)
+      for (auto rule : before.maps(former).rules()) {
+        const std::string id = rule.id();
+        if (taken.contains(id)) continue;
+        rule.clear_id();
+        by_content.emplace(rule.SerializeAsString(), id);
+      }
+    for (auto& rule : *map.mutable_rules()) {
+      if (!rule.id().empty()) continue;
+      const auto equal = by_content.find(rule.SerializeAsString());
+      if (equal == by_content.end()) {
+        rule.set_id(make_id());
+      } else {
+        rule.set_id(equal->second);
+        by_content.erase(equal);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<Collection>& collections() {
+  static const std::vector<Collection> all = [] {
+    std::vector<Collection> found;
+    const auto* type = v1::Config::descriptor();
+    for (int f = 0; f < type->field_count(); ++f)
+      if (type->field(f)->is_repeated()) found.push_back(type->field(f));
+    return found;
+  }();
+  return all;
+}
+
+Collection find_collection(const std::string& name) {
+  for (const auto* c : collections())
+    if (c->name() == name) return c;
+  return nullptr;
+}
+
+std::string singular(Collection collection) {
+  std::string word = collection->name();
+  word.pop_back();
+  for (char& c : word)
+    if (c == '_') c = ' ';
+  return word;
+}
+
+int count(const v1::Config& config, Collection collection) { return config.GetReflection()->FieldSize(config, collection); }
+const Message& resource(const v1::Config& config, Collection collection, int index) {
+  return config.GetReflection()->GetRepeatedMessage(config, collection, index);
+}
+Message& mutable_resource(v1::Config& config, Collection collection, int index) {
+  return *config.GetReflection()->MutableRepeatedMessage(&config, collection, index);
+}
+std::string id_of(const Message& m) { return text(m, "id"); }
+std::string name_of(const Message& m) { return text(m, "name"); }
+
+int find(const v1::Config& config, Collection collection, const std::string& name_or_id) {
+  for (int i = 0; i < count(config, collection); ++i) {
+    const auto& m = resource(config, collection, i);
+    if (!name_or_id.empty() && (name_of(m) == name_or_id || id_of(m) == name_or_id)) return i;
+  }
+  return -1;
+}
+
+const v1::FieldLimits& limits_of(const FieldDescriptor& field) { return field.options().GetExtension(v1::limits); }
+
+std::string new_id() {
+  std::array<unsigned char, 16> b{};
+  randombytes_buf(b.data(), b.size());
+  b[6] = static_cast<unsigned char>((b[6] & 0x0FU) | 0x40U);
+  b[8] = static_cast<unsigned char>((b[8] & 0x3FU) | 0x80U);
+  std::array<char, 33> hex{};
+  sodium_bin2hex(hex.data(), hex.size(), b.data(), b.size());
+  const std::string h = hex.data();
+  return h.substr(0, 8) + "-" + h.substr(8, 4) + "-" + h.substr(12, 4) + "-" + h.substr(16, 4) + "-" + h.substr(20);
+}
+
+Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
+  fill_defaults(config);
+  if (auto r = give_ids(config, before, make_id); !r) return r;
+  std::map<std::string, std::map<std::string, std::string>> ids;  // collection, name or id -> id
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) {
+      const auto& m = resource(config, collection, i);
+      ids[collection->name()][id_of(m)] = id_of(m);
+      ids[collection->name()][name_of(m)] = id_of(m);
+    }
+  auto resolved = for_references(config, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+    const std::string given = get_reference(m, f, i);
+    const std::string& target = limits_of(f).refers_to();
+    const auto& known = ids[target];
+    const auto id = known.find(given);
+    if (given.empty() || id == known.end())
+      return Error{ErrorCode::kInvalid, path, "there is no " + singular(find_collection(target)) + " \"" + given + "\""};
+    set_reference(m, f, i, id->second);
+    return {};
+  });
+  if (!resolved) return resolved;
+  give_rule_ids(config, before, make_id);
+  return {};
+}
+
+v1::Config with_names(const v1::Config& config) {
+  v1::Config out = config;
+  std::map<std::string, std::string> names;  // ids are unique over all collections
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
+  (void)for_references(out, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
+    if (const auto name = names.find(get_reference(m, f, i)); name != names.end()) set_reference(m, f, i, name->second);
+    return {};
+  });
+  return out;
+}
+
+std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id) {
+  std::vector<std::string> out;
+  for (const auto* from : collections())
+    for (int r = 0; r < count(config, from); ++r) {
+      const std::unique_ptr<Message> copy(resource(config, from, r).New());
+      copy->CopyFrom(resource(config, from, r));
+      (void)for_references(*copy, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+        if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == id)
+          out.push_back(from->name() + "/" + name_of(*copy) + " (" + path + ")");
+        return {};
+      });
+    }
+  return out;
+}
+
+}  // namespace sluice::config

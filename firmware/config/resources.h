@@ -1,0 +1,50 @@
+// The resources of a Config by name and by id, generically: every collection works the same way, so that the API, the store and the
+// references need no list of them by hand.
+#pragma once
+
+#include <google/protobuf/descriptor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sluice/v1/config.pb.h"
+#include "sluice/v1/options.pb.h"
+
+namespace sluice::config {
+
+/// A repeated resource field of Config: "ports", "maps" ...
+using Collection = const google::protobuf::FieldDescriptor*;
+
+[[nodiscard]] const std::vector<Collection>& collections();
+/// Null if there is none of this name.
+[[nodiscard]] Collection find_collection(const std::string& name);
+/// "tool group" for "tool_groups": one of them, in words.
+[[nodiscard]] std::string singular(Collection collection);
+
+[[nodiscard]] int count(const v1::Config& config, Collection collection);
+[[nodiscard]] const google::protobuf::Message& resource(const v1::Config& config, Collection collection, int index);
+[[nodiscard]] google::protobuf::Message& mutable_resource(v1::Config& config, Collection collection, int index);
+[[nodiscard]] std::string id_of(const google::protobuf::Message& resource);
+[[nodiscard]] std::string name_of(const google::protobuf::Message& resource);
+/// Position of the resource with this name or id; -1 if there is none.
+[[nodiscard]] int find(const v1::Config& config, Collection collection, const std::string& name_or_id);
+
+/// The limits that the proto states for a field.
+[[nodiscard]] const v1::FieldLimits& limits_of(const google::protobuf::FieldDescriptor& field);
+
+/// Makes a new id: a random UUID (RFC 9562 version 4).
+[[nodiscard]] std::string new_id();
+
+/// Fills in what a client may leave out: defaults, and ids. A resource takes over the id of its namesake in `before`, a rule that of
+/// an equal rule of the same map. Then turns references by name into ids. Errors name the reference that leads nowhere.
+[[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id);
+
+/// The same configuration with references by name, as people read and write it.
+[[nodiscard]] v1::Config with_names(const v1::Config& config);
+
+/// Who refers to this resource: "maps/web-to-ids (sources.ports[0])".
+[[nodiscard]] std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id);
+
+}  // namespace sluice::config

@@ -1,0 +1,146 @@
+#include "config/validate.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <string_view>
+
+#include "base/net.h"
+#include "config/resources.h"
+
+namespace sluice::config {
+namespace {
+
+namespace pb = google::protobuf;
+using pb::FieldDescriptor;
+using pb::Message;
+
+Error invalid(std::string path, std::string message) { return {ErrorCode::kInvalid, std::move(path), std::move(message)}; }
+
+bool is_uuid_like(std::string_view s) {
+  return s.size() == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-';
+}
+
+bool is_name(std::string_view s) {
+  const auto allowed = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.'; };
+  return !s.empty() && s.size() <= 63 && std::isalnum(static_cast<unsigned char>(s[0])) && std::all_of(s.begin(), s.end(), allowed) &&
+         !is_uuid_like(s);
+}
+
+/// "0000:03:00.0"
+bool is_pci(std::string_view s) {
+  const auto hex = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+  constexpr std::string_view kShape = "xxxx:xx:xx.x";
+  if (s.size() != kShape.size()) return false;
+  for (std::size_t i = 0; i < s.size(); ++i)
+    if (kShape[i] == 'x' ? !hex(s[i]) : s[i] != kShape[i]) return false;
+  return true;
+}
+
+struct Format {
+  std::string_view name;
+  bool (*holds)(std::string_view value, const v1::FieldLimits& limits);
+  const char* expected;
+};
+
+constexpr std::array kFormats{
+    Format{"name", [](auto s, const auto&) { return is_name(s); },
+           "letters, digits, '-', '_' and '.', beginning with a letter or digit, at most 63 of them, and not in the form of an id"},
+    Format{"device", [](auto s, const auto&) { return parse_mac(s).has_value() || is_pci(s); },
+           "a MAC address (02:00:00:00:01:01) or a PCI address (0000:03:00.0)"},
+    Format{"prefix", [](auto s, const auto&) { return parse_prefix(s).has_value(); },
+           "an address or a prefix without host bits, such as 10.0.0.0/8 or 2001:db8::/32"},
+    Format{"range", [](auto s, const auto& l) { return parse_range(s, l.range_max()).has_value(); }, "a number or a range such as 100-199"},
+    Format{"range_or_untagged", [](auto s, const auto& l) { return s == "untagged" || parse_range(s, l.range_max()).has_value(); },
+           "a number, a range such as 100-199, or \"untagged\""},
+    Format{"protocol", [](auto s, const auto&) { return parse_protocol(s).has_value(); }, "a protocol name or a number from 0 to 255"},
+    Format{"address", [](auto s, const auto&) { return parse_address(s).has_value(); }, "an IPv4 or IPv6 address"},
+};
+
+Result<void> check_text(const FieldDescriptor& field, const std::string& value, const std::string& path) {
+  const auto& limits = limits_of(field);
+  if (limits.has_max_length() && value.size() > limits.max_length())
+    return invalid(path, "is " + std::to_string(value.size()) + " bytes long; at most " + std::to_string(limits.max_length()));
+  if (value.empty() && !field.is_repeated()) return {};
+  for (const auto& format : kFormats)
+    if (limits.format() == format.name && !format.holds(value, limits)) {
+      std::string range;
+      if (limits.has_range_max()) range = ", no more than " + std::to_string(limits.range_max());
+      return invalid(path, "\"" + value + "\" is not valid: " + format.expected + range);
+    }
+  return {};
+}
+
+Result<void> check_number(const FieldDescriptor& field, uint64_t value, const std::string& path) {
+  const auto& limits = limits_of(field);
+  if ((limits.has_min() && value < static_cast<uint64_t>(limits.min())) || (limits.has_max() && value > static_cast<uint64_t>(limits.max())))
+    return invalid(path, std::to_string(value) + " is outside " + std::to_string(limits.min()) + " to " + std::to_string(limits.max()));
+  return {};
+}
+
+Result<void> check_message(const Message& message, const std::string& path);
+
+Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const std::string& path) {
+  const auto* r = m.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_STRING: return check_text(field, i < 0 ? r->GetString(m, &field) : r->GetRepeatedString(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_UINT32: return check_number(field, i < 0 ? r->GetUInt32(m, &field) : r->GetRepeatedUInt32(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_UINT64: return check_number(field, i < 0 ? r->GetUInt64(m, &field) : r->GetRepeatedUInt64(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_MESSAGE: return check_message(i < 0 ? r->GetMessage(m, &field) : r->GetRepeatedMessage(m, &field, i), path);
+    default: return {};
+  }
+}
+
+bool is_empty(const Message& m, const FieldDescriptor& field) {
+  const auto* r = m.GetReflection();
+  if (field.is_repeated()) return r->FieldSize(m, &field) == 0;
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) return r->GetEnumValue(m, &field) == 0;
+  return !r->HasField(m, &field);
+}
+
+Result<void> check_message(const Message& message, const std::string& path) {
+  const auto* type = message.GetDescriptor();
+  const auto* r = message.GetReflection();
+  for (int f = 0; f < type->field_count(); ++f) {
+    const auto& field = *type->field(f);
+    const auto& limits = limits_of(field);
+    const std::string here = path.empty() ? field.name() : path + "." + field.name();
+    if (is_empty(message, field)) {
+      if (limits.required()) return invalid(here, "is required");
+      continue;
+    }
+    const int n = field.is_repeated() ? r->FieldSize(message, &field) : 0;
+    if (limits.has_max_items() && n > static_cast<int>(limits.max_items()))
+      return invalid(here, std::to_string(n) + " entries; at most " + std::to_string(limits.max_items()));
+    if (field.is_map()) {
+      for (int i = 0; i < n; ++i)
+        if (r->GetRepeatedMessage(message, &field, i).ByteSizeLong() > limits.max_length()) return invalid(here, "a label is too long");
+      continue;
+    }
+    for (int i = 0; i < n; ++i)
+      if (auto result = check_value(message, field, i, here + "[" + std::to_string(i) + "]"); !result) return result;
+    if (!field.is_repeated())
+      if (auto result = check_value(message, field, -1, here); !result) return result;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> validate(const v1::Config& config) {
+  if (auto r = check_message(config, ""); !r) return r;
+  for (const auto* collection : collections()) {
+    std::map<std::string, int> seen, ids;
+    for (int i = 0; i < count(config, collection); ++i) {
+      const auto& m = resource(config, collection, i);
+      const std::string path = collection->name() + "[" + std::to_string(i) + "]";
+      if (!seen.emplace(name_of(m), i).second)
+        return Error{ErrorCode::kConflict, path + ".name", "there is another " + singular(collection) + " \"" + name_of(m) + "\""};
+      if (!ids.emplace(id_of(m), i).second) return Error{ErrorCode::kConflict, path + ".id", "stands twice"};
+    }
+  }
+  return {};
+}
+
+}  // namespace sluice::config

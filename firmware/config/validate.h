@@ -1,0 +1,13 @@
+// Is each resource well formed? Limits and formats of single fields, as the proto states them, and names. Whether the whole makes
+// sense (roles, groups, budgets) is compile's question.
+#pragma once
+
+#include "base/result.h"
+#include "sluice/v1/config.pb.h"
+
+namespace sluice::config {
+
+/// The first fault, with its path.
+[[nodiscard]] Result<void> validate(const v1::Config& config);
+
+}  // namespace sluice::config

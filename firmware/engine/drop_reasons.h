@@ -1,0 +1,51 @@
+// Every way in which a packet or a copy ends without being sent, by name. One enum, one table: counters, API, UI and docs read it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace sluice {
+
+/// Ends of received packets.
+enum class PacketDrop : uint8_t {
+  kPortNotConfigured,
+  kCount,
+};
+
+/// Ends of copies.
+enum class CopyDrop : uint8_t {
+  kToolQueueFull,
+  kToolDown,
+  kNoMember,
+  kPortClosed,
+  kCount,
+};
+
+inline constexpr unsigned kPacketDrops = static_cast<unsigned>(PacketDrop::kCount);
+inline constexpr unsigned kCopyDrops = static_cast<unsigned>(CopyDrop::kCount);
+
+struct DropText {
+  const char* name;    ///< stable, in scripts and metrics
+  const char* text;    ///< what happened
+  const char* remedy;  ///< what to do
+};
+
+inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
+    {"port_not_configured", "The packet came in on a port that the running revision does not receive on.",
+     "Normal for a moment while a port's role changes; otherwise enable the port and give it the role NETWORK."},
+}};
+
+inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
+    {"tool_queue_full", "The tool port's transmit ring and queue were full: more was sent to the tool than its link carries.",
+     "Narrow the maps that feed the tool, or spread the load over a tool group."},
+    {"tool_down", "The tool port was disabled, unbound, or its device was not there.",
+     "See the port's state and reason in the status; give the port a device or enable it."},
+    {"no_member", "Every member of the tool group was drained.", "Undrain a member, or remove the group from the map."},
+    {"port_closed", "The tool port was closed or lost its device while the copy waited to be sent.",
+     "Normal once when a port's role or device changes; otherwise check the card and the cable."},
+}};
+
+inline const DropText& describe(PacketDrop reason) { return kPacketDropTexts[static_cast<unsigned>(reason)]; }
+inline const DropText& describe(CopyDrop reason) { return kCopyDropTexts[static_cast<unsigned>(reason)]; }
+
+}  // namespace sluice

@@ -1,0 +1,56 @@
+// The immutable compiled form of a revision: flat, numbered by slots, read by workers without a lock.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <vector>
+
+#include "engine/classify.h"
+#include "engine/counters.h"
+#include "port/frame_pool.h"
+
+namespace sluice {
+
+inline constexpr unsigned kMaxPorts = kMaxSlots.ports;
+
+/// Slots of a group's bucket table; a member's share is exact to one in so many.
+inline constexpr unsigned kBuckets = 1024;
+inline constexpr uint8_t kNoMember = 0xFF;
+
+/// Tool ports that share a load. A flow's hash names a bucket, the bucket a member.
+struct Group {
+  std::vector<PortSlot> members;
+  std::array<uint8_t, kBuckets> buckets;  ///< position in members; kNoMember where all are drained
+};
+
+/// Where a map sends. legs: one for a port; for a group one a member and one more for "no member".
+struct SnapshotDestination {
+  PortSlot port = kNoPort;    ///< kNoPort: a group
+  uint32_t group = 0;
+  std::vector<uint32_t> legs;
+};
+
+struct SnapshotMap {
+  uint32_t slot = 0;  ///< of its counters
+  bool consume = false;
+  bool collector = false;
+  std::vector<SnapshotDestination> destinations;
+};
+
+struct Snapshot {
+  uint64_t revision = 0;
+  /// Ports that may receive (role NETWORK or HYBRID, enabled), by slot.
+  std::bitset<kMaxPorts> receiving;
+  /// Ports that may transmit (role TOOL or HYBRID, enabled), by slot.
+  std::bitset<kMaxPorts> sending;
+  /// Active maps in the operator's order, collectors last. Verdict::map is the position here.
+  std::vector<SnapshotMap> maps;
+  /// Counter slot of each rule; Verdict::rule is the position here.
+  std::vector<uint32_t> rule_slots;
+  std::vector<Group> groups;
+  Classifier classifier;
+  SlotCounts used;
+};
+
+}  // namespace sluice

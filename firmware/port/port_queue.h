@@ -1,0 +1,38 @@
+// One queue of one port as a worker sees it: AF_XDP, a capture file, or memory. One virtual call a burst, none a packet.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "packet/frame.h"
+#include "port/frame_pool.h"
+
+namespace sluice {
+
+/// Owned by the control thread, used by exactly one worker at a time.
+class PortQueue {
+ public:
+  virtual ~PortQueue() = default;
+
+  /// Takes up to kBurst packets that arrived, into burst.frames and burst.received_ns; sets burst.size. The frames are in
+  /// the worker's hands afterwards (pool.received() was called for each).
+  virtual void rx_burst(Burst& burst, FramePool& pool) = 0;
+
+  /// Lends free frames for reception, as many as the port has room for.
+  virtual void refill(FramePool& pool) = 0;
+
+  /// Posts frames for transmission by reference, in order; returns how many were taken. A posted frame stays untouched until
+  /// reap() names it.
+  virtual unsigned tx_burst(std::span<const Frame> frames) = 0;
+
+  /// Indices of posted frames whose transmission ended, one entry a posting; returns how many.
+  virtual unsigned reap(std::span<uint32_t> done) = 0;
+
+  /// Tells the kernel that there is work, where it asked for that. Called once a loop.
+  virtual void kick() = 0;
+
+  /// Readable when packets wait; -1: nothing to wait for.
+  [[nodiscard]] virtual int wait_fd() const = 0;
+};
+
+}  // namespace sluice
