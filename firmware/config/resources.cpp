@@ -163,6 +163,11 @@ const Message& resource(const v1::Config& config, Collection collection, int ind
 Message& mutable_resource(v1::Config& config, Collection collection, int index) {
   return *config.GetReflection()->MutableRepeatedMessage(&config, collection, index);
 }
+void remove_resource(v1::Config& config, Collection collection, int index) {
+  const auto* r = config.GetReflection();
+  for (int i = index; i + 1 < count(config, collection); ++i) r->SwapElements(&config, collection, i, i + 1);
+  r->RemoveLast(&config, collection);
+}
 std::string id_of(const Message& m) { return text(m, "id"); }
 std::string name_of(const Message& m) { return text(m, "name"); }
 

@@ -26,6 +26,8 @@ using Collection = const google::protobuf::FieldDescriptor*;
 [[nodiscard]] int count(const v1::Config& config, Collection collection);
 [[nodiscard]] const google::protobuf::Message& resource(const v1::Config& config, Collection collection, int index);
 [[nodiscard]] google::protobuf::Message& mutable_resource(v1::Config& config, Collection collection, int index);
+/// The others keep their order.
+void remove_resource(v1::Config& config, Collection collection, int index);
 [[nodiscard]] std::string id_of(const google::protobuf::Message& resource);
 [[nodiscard]] std::string name_of(const google::protobuf::Message& resource);
 /// Position of the resource with this name or id; -1 if there is none.

@@ -12,7 +12,7 @@
 namespace sluice {
 
 /// Copies that one tool port of one worker may hold, posted and waiting together: its budget of frames.
-inline constexpr uint32_t kToolQueue = 8192;
+inline constexpr uint32_t kToolQueue = 4096;
 
 /// Worker-private.
 class ToolQueue {

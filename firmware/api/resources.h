@@ -1,0 +1,14 @@
+// The API's routes: configuration, revisions, status, ledger, explain.
+#pragma once
+
+#include "api/auth.h"
+#include "api/router.h"
+#include "api/telemetry.h"
+#include "config/transaction.h"
+
+namespace sluice::api {
+
+/// Adds every route. The references must outlive the router.
+void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth);
+
+}  // namespace sluice::api

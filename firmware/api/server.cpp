@@ -1,0 +1,157 @@
+#include "api/server.h"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <thread>
+
+namespace sluice::api {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace ssl = asio::ssl;
+using asio::ip::tcp;
+
+constexpr auto kHandshakeTime = std::chrono::seconds(10);
+constexpr auto kRequestTime = std::chrono::seconds(30);
+constexpr std::size_t kMaxHeader = 16384;
+/// Connections at once; more are closed at the door, so that nobody starves the daemon of descriptors.
+constexpr int kMaxConnections = 256;
+
+Request to_request(const http::request<http::string_body>& message, const Target& target) {
+  Request request;
+  request.method = std::string(message.method_string());
+  request.path = target.path;
+  request.query = target.query;
+  request.authorization = std::string(message[http::field::authorization]);
+  request.if_match = std::string(message[http::field::if_match]);
+  request.content_type = std::string(message[http::field::content_type]);
+  request.body = message.body();
+  return request;
+}
+
+http::response<http::string_body> to_message(Response&& response, unsigned version, bool keep_alive, bool head) {
+  http::response<http::string_body> message(static_cast<http::status>(response.status), version);
+  message.set(http::field::server, "Sluice");
+  message.set(http::field::content_type, response.content_type);
+  message.set(http::field::cache_control, "no-store");
+  message.set(http::field::strict_transport_security, "max-age=31536000");
+  message.set("X-Content-Type-Options", "nosniff");
+  message.set("X-Frame-Options", "DENY");
+  message.set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+  for (const auto& [name, value] : response.headers) message.set(name, value);
+  message.keep_alive(keep_alive);
+  message.body() = std::move(response.body);
+  message.prepare_payload();
+  if (head) message.body().clear();
+  return message;
+}
+
+}  // namespace
+
+struct Server::State {
+  State(Handler h) : handler(std::move(h)) {}
+
+  asio::awaitable<void> accept();
+  asio::awaitable<void> converse(beast::ssl_stream<beast::tcp_stream> stream);
+
+  Handler handler;
+  asio::io_context io{1};
+  ssl::context tls{ssl::context::tls_server};
+  tcp::acceptor acceptor{io};
+  asio::thread_pool handlers{2};  ///< handlers wait for the data plane and the disk; connections do not wait for them
+  int connections = 0;            ///< io thread alone
+  std::thread thread;
+};
+
+asio::awaitable<void> Server::State::accept() {
+  for (;;) {
+    boost::system::error_code error;
+    tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    if (error == asio::error::operation_aborted) co_return;
+    if (error || connections >= kMaxConnections) continue;
+    ++connections;
+    asio::co_spawn(io, converse({beast::tcp_stream(std::move(socket)), tls}), [this](std::exception_ptr) { --connections; });
+  }
+}
+
+/// One connection from handshake to close. A peer that is slow, rude or gone ends it; exceptions of the library end here.
+asio::awaitable<void> Server::State::converse(beast::ssl_stream<beast::tcp_stream> stream) {
+  beast::get_lowest_layer(stream).expires_after(kHandshakeTime);
+  co_await stream.async_handshake(ssl::stream_base::server, asio::use_awaitable);
+  beast::flat_buffer buffer;
+  for (;;) {
+    http::request_parser<http::string_body> parser;
+    parser.body_limit(kMaxBody);
+    parser.header_limit(kMaxHeader);
+    beast::get_lowest_layer(stream).expires_after(kRequestTime);
+    boost::system::error_code error;
+    co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    const auto& message = parser.get();
+    Response response;
+    bool keep_alive = message.keep_alive();
+    if (error == http::error::body_limit || error == http::error::header_limit) {
+      response = problem(413, "Too large", "a body may have 32 MiB, the header 16 KiB");
+      keep_alive = false;
+    } else if (error) {
+      break;
+    } else if (const auto target = parse_target({message.target().data(), message.target().size()}); !target) {
+      response = problem(400, "Bad request", "the request's target is malformed");
+    } else {
+      const Request request = to_request(message, *target);
+      co_await asio::post(handlers, asio::use_awaitable);
+      try {
+        response = handler(request);
+      } catch (const std::exception& e) {
+        response = problem({ErrorCode::kInternal, "", e.what()});
+      }
+      co_await asio::post(io, asio::use_awaitable);
+    }
+    const auto answer = to_message(std::move(response), message.version(), keep_alive, message.method() == http::verb::head);
+    beast::get_lowest_layer(stream).expires_after(kRequestTime);
+    co_await http::async_write(stream, answer, asio::use_awaitable);
+    if (!keep_alive) break;
+  }
+  boost::system::error_code ignored;
+  beast::get_lowest_layer(stream).expires_after(kHandshakeTime);
+  co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Handler handler) try {
+  auto state = std::make_unique<State>(std::move(handler));
+  state->tls.set_options(ssl::context::default_workarounds | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+  SSL_CTX_set_min_proto_version(state->tls.native_handle(), TLS1_2_VERSION);
+  state->tls.use_certificate_chain_file(options.certificate);
+  state->tls.use_private_key_file(options.key, ssl::context::pem);
+  const tcp::endpoint endpoint(asio::ip::make_address(options.address), options.port);
+  state->acceptor.open(endpoint.protocol());
+  state->acceptor.set_option(tcp::acceptor::reuse_address(true));
+  state->acceptor.bind(endpoint);
+  state->acceptor.listen();
+  asio::co_spawn(state->io, state->accept(), asio::detached);
+  state->thread = std::thread([s = state.get()] { s->io.run(); });
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+} catch (const std::exception& e) {
+  return Error{ErrorCode::kInternal, "", "cannot serve https://" + options.address + ":" + std::to_string(options.port) + ": " + e.what()};
+}
+
+Server::~Server() {
+  state_->handlers.join();
+  state_->io.stop();
+  state_->thread.join();
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,38 @@
+// HTTPS: connections, TLS, limits and time-outs; what a request means is the handler's business.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/http.h"
+#include "base/result.h"
+
+namespace sluice::api {
+
+struct ServerOptions {
+  std::string address = "127.0.0.1";
+  uint16_t port = 8443;
+  std::string certificate;  ///< PEM files
+  std::string key;
+};
+
+/// A body may be this long; a whole configuration of 16,384 rules is about 4 MB.
+inline constexpr std::size_t kMaxBody = 32U << 20;
+
+class Server {
+ public:
+  /// The handler is called on threads of the server's own, several at once.
+  using Handler = std::function<Response(const Request&)>;
+  [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handler handler);
+  /// Ends all connections and waits for the threads.
+  ~Server();
+
+ private:
+  struct State;
+  explicit Server(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice::api

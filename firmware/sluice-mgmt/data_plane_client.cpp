@@ -1,0 +1,120 @@
+#include "sluice-mgmt/data_plane_client.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include "system/message_socket.h"
+
+namespace sluice {
+namespace {
+constexpr auto kRetry = std::chrono::milliseconds(100);
+}
+
+DataPlaneClient::~DataPlaneClient() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    if (socket_) shutdown(socket_.get(), SHUT_RDWR);
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void DataPlaneClient::start(std::function<void()> connected) {
+  connected_ = std::move(connected);
+  thread_ = std::thread([this] { keep_connected(); });
+}
+
+/// Connects, says so, and waits for the connection's end, over and over.
+void DataPlaneClient::keep_connected() {
+  for (;;) {
+    int fd = -1;
+    {
+      std::unique_lock lock(mutex_);
+      if (stop_) return;
+      if (auto socket = system::connect_unix(path_)) socket_ = std::move(*socket);
+      if (!socket_) {
+        changed_.wait_for(lock, kRetry, [this] { return stop_; });
+        continue;
+      }
+      fd = socket_.get();
+    }
+    spdlog::info("connected to the data plane");
+    connected_();
+    for (bool hung_up = false; !hung_up;) {
+      pollfd waiting{fd, POLLRDHUP, 0};
+      poll(&waiting, 1, 1000);
+      const std::lock_guard lock(mutex_);
+      hung_up = stop_ || socket_.get() != fd || (waiting.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    }
+    const std::lock_guard lock(mutex_);
+    socket_.reset();
+    if (!stop_) spdlog::warn("the data plane is gone; forwarding resumes with the committed revision when it is back");
+  }
+}
+
+Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request) {
+  const std::lock_guard lock(mutex_);
+  if (!socket_) return Error{ErrorCode::kUnreachable, "", "the data plane is not running; nothing was changed"};
+  v1::ControlReply reply;
+  auto exchange = [&]() -> Result<void> {
+    if (auto r = system::send_message(socket_.get(), request.SerializeAsString()); !r) return r;
+    const auto message = system::receive_message(socket_.get());
+    if (!message) return message.error();
+    if (!reply.ParseFromString(*message)) return Error{ErrorCode::kInternal, "", "the data plane's answer cannot be read"};
+    return {};
+  };
+  if (auto r = exchange(); !r) {
+    // Out of step with the peer: only a new connection is in order again. keep_connected() closes this one.
+    shutdown(socket_.get(), SHUT_RDWR);
+    return r.error();
+  }
+  if (reply.has_error()) return Error{error_code_from(reply.error().code()), reply.error().field_path(), reply.error().message()};
+  return reply;
+}
+
+Result<void> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, bool dry_run) {
+  v1::ControlRequest request;
+  request.mutable_prepare()->set_revision(revision);
+  *request.mutable_prepare()->mutable_config() = config;
+  request.mutable_prepare()->set_dry_run(dry_run);
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
+Result<void> DataPlaneClient::publish(uint64_t revision) {
+  v1::ControlRequest request;
+  request.mutable_publish()->set_revision(revision);
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
+Result<v1::Status> DataPlaneClient::status() {
+  v1::ControlRequest request;
+  request.mutable_get_status();
+  const auto reply = ask(request);
+  if (!reply) return reply.error();
+  v1::Status status = reply->status();
+  status.set_version(SLUICE_VERSION);
+  return status;
+}
+
+Result<v1::Ledger> DataPlaneClient::ledger() {
+  v1::ControlRequest request;
+  request.mutable_get_ledger();
+  const auto reply = ask(request);
+  if (!reply) return reply.error();
+  return reply->ledger();
+}
+
+Result<v1::Explanation> DataPlaneClient::explain(const std::string& port, const std::string& packet) {
+  v1::ControlRequest request;
+  request.mutable_explain()->set_port(port);
+  request.mutable_explain()->set_packet(packet);
+  const auto reply = ask(request);
+  if (!reply) return reply.error();
+  return reply->explanation();
+}
+
+}  // namespace sluice

@@ -1,0 +1,45 @@
+// The management daemon's end of the control socket: keeps the connection up, and tells when the data plane is back.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "api/telemetry.h"
+#include "base/unique_fd.h"
+#include "config/data_plane.h"
+#include "sluice/v1/control.pb.h"
+
+namespace sluice {
+
+/// Any thread; requests go one after the other.
+class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
+ public:
+  explicit DataPlaneClient(std::string path) : path_(std::move(path)) {}
+  ~DataPlaneClient() override;
+
+  /// Begins to connect. `connected` is called on a thread of this class whenever the data plane is there anew; it may make requests.
+  void start(std::function<void()> connected);
+
+  Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run) override;
+  Result<void> publish(uint64_t revision) override;
+  Result<v1::Status> status() override;
+  Result<v1::Ledger> ledger() override;
+  Result<v1::Explanation> explain(const std::string& port, const std::string& packet) override;
+
+ private:
+  Result<v1::ControlReply> ask(const v1::ControlRequest& request);
+  void keep_connected();
+
+  std::string path_;
+  std::function<void()> connected_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  UniqueFd socket_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sluice

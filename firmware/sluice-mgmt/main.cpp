@@ -1,0 +1,80 @@
+// The management daemon: REST over TLS, the configuration and its store.
+#include <signal.h>
+#include <sodium.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+
+#include "api/auth.h"
+#include "api/certificate.h"
+#include "api/resources.h"
+#include "api/server.h"
+#include "config/store.h"
+#include "config/transaction.h"
+#include "sluice-mgmt/data_plane_client.h"
+
+namespace {
+
+using namespace sluice;
+
+struct Options {
+  std::string control = "/run/sluice/control";
+  std::string state = "/var/lib/sluice";
+  api::ServerOptions server;
+};
+
+Result<void> run(Options options, const sigset_t& signals) {
+  mkdir(options.state.c_str(), 0700);
+  auto store = config::Store::open(options.state + "/sluice.sqlite");
+  if (!store) return store.error();
+  auto identity = config::Store::open(options.state + "/sluice.sqlite");
+  if (!identity) return identity.error();
+
+  api::Auth auth(**identity);
+  if (auto r = auth.ensure_first_login(options.state + "/first-login"); !r) return r;
+  options.server.certificate = options.state + "/tls-certificate.pem";
+  options.server.key = options.state + "/tls-key.pem";
+  if (auto r = api::ensure_certificate(options.server.certificate, options.server.key); !r) return r;
+
+  DataPlaneClient data_plane(options.control);
+  config::Configuration configuration(**store, data_plane);
+  if (auto r = configuration.load(); !r) return r;
+  data_plane.start([&] {
+    if (auto r = configuration.resume(); !r) spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
+  });
+
+  api::Router router([&](const api::Request& request) { return auth.check(request.authorization); });
+  api::add_routes(router, configuration, data_plane, auth);
+  const auto server = api::Server::start(options.server, [&](const api::Request& request) { return router.handle(request); });
+  if (!server) return server.error();
+  spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
+  int signal = 0;
+  sigwait(&signals, &signal);
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  CLI::App app{"Sluice's management daemon: the REST API and the configuration behind it."};
+  app.add_option("--control", options.control, "the data plane's control socket")->capture_default_str();
+  app.add_option("--state", options.state, "folder for the database, the TLS key and the first-login secret")->capture_default_str();
+  app.add_option("--address", options.server.address, "address to listen on")->capture_default_str();
+  app.add_option("--port", options.server.port, "TCP port to listen on")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  if (sodium_init() < 0) return 1;
+  // Before any thread starts, so that all of them leave these to sigwait().
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (auto r = run(options, signals); !r) {
+    spdlog::critical("{}{}{}", r.error().field_path, r.error().field_path.empty() ? "" : ": ", r.error().message);
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,171 @@
+#include "sluiced/appliance.h"
+
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/clock.h"
+#include "compile/report.h"
+#include "engine/pipeline.h"
+#include "port/memory_port.h"
+
+namespace sluice {
+namespace {
+
+constexpr unsigned kChunkShift = 11;  // 2,048 bytes
+
+}  // namespace
+
+Appliance::Appliance(const ApplianceOptions& options)
+    : options_(options),
+      memory_(options.workers * options.frames_per_worker, kChunkShift),
+      panel_(memory_, workers_),
+      started_ns_(monotonic_ns()),
+      epoch_ns_(wall_ns()) {
+  // Before anything is configured workers run an empty snapshot: nothing comes in, nothing goes out.
+  publisher_.publish(std::make_unique<Snapshot>());
+  for (uint32_t w = 0; w < options.workers; ++w)
+    workers_.push_back(std::make_unique<Worker>(publisher_, w * options.frames_per_worker, options.frames_per_worker,
+                                                w < options.cpus.size() ? options.cpus[w] : -1));
+}
+
+/// Every worker keeps a full fill ring for each port that receives and a full queue for each that sends.
+Result<void> Appliance::check_budget(const compile::Plan& plan) const {
+  uint64_t need = kBurst;
+  for (const auto& port : plan.ports) need += (port.receives() ? kFillRing : 0) + (port.sends() ? kToolQueue : 0);
+  if (need <= options_.frames_per_worker) return {};
+  return Error{ErrorCode::kExhausted, "ports",
+               "these ports need " + std::to_string(need) + " frames a worker (" + std::to_string(kFillRing) + " for each that receives, " +
+                   std::to_string(kToolQueue) + " for each that sends), and there are " + std::to_string(options_.frames_per_worker) +
+                   "; start sluiced with a larger --frames"};
+}
+
+Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run) {
+  auto compiled = compiler_.compile(config, revision);
+  if (!compiled) return compiled.error();
+  if (auto r = check_budget(compiled->plan); !r) return r;
+  if (!dry_run) prepared_ = std::move(*compiled);
+  return {};
+}
+
+Result<void> Appliance::publish(uint64_t revision) {
+  if (!prepared_ || prepared_->snapshot->revision != revision)
+    return Error{ErrorCode::kConflict, "", "revision " + std::to_string(revision) + " was not prepared"};
+  plan_ = std::move(prepared_->plan);
+  publisher_.publish(std::move(prepared_->snapshot));
+  prepared_.reset();
+  while (!publisher_.retire()) std::this_thread::yield();
+  panel_.reconcile(plan_);
+  retired_pending_ = true;
+  return {};
+}
+
+void Appliance::tick() {
+  if (retired_pending_) fold_retired();
+}
+
+/// Accounts of legs, ports, maps and rules that are gone: legs and ports move to the slots that keep the sums whole, the rest is cleared.
+/// A leg with copies in flight waits for them.
+void Appliance::fold_retired() {
+  retired_pending_ = false;
+  for (const auto& gone : compiler_.retired(plan_)) {
+    using Kind = compile::Compiler::Retired::Kind;
+    bool done = true;
+    for (auto& worker : workers_)
+      worker->between_bursts([&](Floor& floor, auto&) {
+        auto& book = floor.book;
+        switch (gone.kind) {
+          case Kind::kLeg:
+            if (book.leg(gone.slot).in_flight.packets != 0) {
+              done = false;
+              break;
+            }
+            book.leg(gone.into) += book.leg(gone.slot);
+            book.leg(gone.slot) = {};
+            break;
+          case Kind::kPort:
+            book.port(gone.into) += book.port(gone.slot);
+            book.port(gone.slot) = {};
+            book.leg(compile::kRetiredWithoutPort) += book.leg(gone.slot);  // a port's slot is that of its retired legs
+            book.leg(gone.slot) = {};
+            break;
+          case Kind::kMap: book.map(gone.slot) = {}; break;
+          case Kind::kRule: book.rule(gone.slot) = {}; break;
+        }
+      });
+    if (done) compiler_.release(gone);
+    else retired_pending_ = true;
+  }
+}
+
+v1::Status Appliance::status() {
+  v1::Status out;
+  out.set_revision(publisher_.current()->revision);
+  auto* data_plane = out.mutable_data_plane();
+  data_plane->set_pid(static_cast<uint32_t>(getpid()));
+  data_plane->set_uptime_seconds((monotonic_ns() - started_ns_) / 1'000'000'000);
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    AccountBook book;
+    workers_[w]->read(book);
+    FrameCensus census;
+    workers_[w]->between_bursts([&](Floor& floor, auto&) { census = floor.pool.census(); });
+    auto* worker = data_plane->add_workers();
+    worker->set_index(w);
+    worker->set_cpu(workers_[w]->cpu());
+    worker->set_loops(book.worker().loops);
+    worker->set_busy_loops(book.worker().busy_loops);
+    worker->set_sleeps(book.worker().sleeps);
+    auto* c = worker->mutable_census();
+    c->set_total(census.total);
+    c->set_pool(census.pool);
+    c->set_fill_rings(census.lent);
+    c->set_held(census.held);
+    c->set_worker(census.worker);
+    c->set_lost(census.lost());
+  }
+  panel_.report(plan_, out);
+  return out;
+}
+
+v1::Ledger Appliance::ledger() {
+  std::vector<AccountBook> books(workers_.size());
+  int64_t lost = 0;
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    workers_[w]->between_bursts([&](Floor& floor, auto&) { lost += floor.pool.census().lost(); });  // publishes the book, too
+    workers_[w]->read(books[w]);
+  }
+  const auto outside = panel_.outside_counts(plan_);
+  auto out = compile::report_ledger(plan_, books, publisher_.current()->used, outside, lost);
+  out.set_epoch_unix_ns(epoch_ns_);
+  out.set_revision(publisher_.current()->revision);
+  return out;
+}
+
+Result<v1::Explanation> Appliance::explain(const std::string& port, const std::string& packet) const {
+  const compile::PortPlan* from = nullptr;
+  for (const auto& p : plan_.ports)
+    if (p.name == port || p.id == port) from = &p;
+  if (!from) return Error{ErrorCode::kNotFound, "port", "there is no port \"" + port + "\""};
+  if (packet.empty() || packet.size() > (1U << kChunkShift))
+    return Error{ErrorCode::kInvalid, "packet", std::to_string(packet.size()) + " bytes; a packet has from 1 to 2048"};
+  // A floor of its own: the same pipeline, no worker's memory, no worker's book.
+  constexpr uint32_t kFrames = 2;
+  const FrameMemory memory(kFrames, kChunkShift);
+  Floor floor(0, kFrames);
+  MemoryPort inlet(memory, from->slot);
+  std::vector<std::unique_ptr<MemoryPort>> outlets;
+  floor.inlets.push_back({from->slot, &inlet});
+  for (const auto& p : plan_.ports) {
+    if (!p.sends()) continue;
+    outlets.push_back(std::make_unique<MemoryPort>(memory, p.slot));
+    floor.outlets[p.slot] = {outlets.back().get(), std::make_unique<ToolQueue>()};
+    floor.open_outlets.push_back(p.slot);
+  }
+  const auto* bytes = reinterpret_cast<const std::byte*>(packet.data());
+  inlet.arrive({bytes, bytes + packet.size()});
+  Pipeline<Tracer> pipeline(floor);
+  pipeline.run_once(*publisher_.current());
+  return compile::report_trace(plan_, pipeline.observer().steps);
+}
+
+}  // namespace sluice

@@ -1,0 +1,59 @@
+// The data plane as a whole: workers, front panel, the compiled revision in force and the one that is prepared. What the control socket
+// asks for, this does. Control thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "compile/compile.h"
+#include "engine/publish.h"
+#include "engine/worker.h"
+#include "sluice/v1/status.pb.h"
+#include "sluiced/panel.h"
+
+namespace sluice {
+
+struct ApplianceOptions {
+  uint32_t workers = 1;
+  uint32_t frames_per_worker = 65536;
+  std::vector<int> cpus;  ///< one a worker; empty: not pinned
+};
+
+class Appliance {
+ public:
+  explicit Appliance(const ApplianceOptions& options);
+
+  /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
+  [[nodiscard]] Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run);
+  /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
+  [[nodiscard]] Result<void> publish(uint64_t revision);
+
+  [[nodiscard]] v1::Status status();
+  [[nodiscard]] v1::Ledger ledger();
+  /// What would happen to this packet on this port (by name or id), by the pipeline itself; nothing is sent or counted.
+  [[nodiscard]] Result<v1::Explanation> explain(const std::string& port, const std::string& packet) const;
+
+  /// Housekeeping, a few times a second: devices that came or went, accounts of what is no longer configured.
+  void tick();
+  void links_changed() { panel_.reconcile(plan_); }
+
+ private:
+  [[nodiscard]] Result<void> check_budget(const compile::Plan& plan) const;
+  void fold_retired();
+
+  ApplianceOptions options_;
+  FrameMemory memory_;
+  SnapshotPublisher publisher_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  Panel panel_;
+  compile::Compiler compiler_;
+  std::optional<compile::Compiled> prepared_;
+  compile::Plan plan_;  ///< in force
+  bool retired_pending_ = false;
+  uint64_t started_ns_;
+  uint64_t epoch_ns_;
+};
+
+}  // namespace sluice

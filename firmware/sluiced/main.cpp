@@ -1,0 +1,43 @@
+// The data-plane daemon.
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "sluiced/appliance.h"
+#include "sluiced/control_server.h"
+
+namespace {
+volatile bool stop = false;  // NOLINT: set by the signal handler
+}
+
+int main(int argc, char** argv) {
+  std::string control = "/run/sluice/control";
+  uint32_t allowed_uid = 0;
+  sluice::ApplianceOptions options;
+  CLI::App app{"Sluice's data plane: forwards packets as the management daemon says."};
+  app.add_option("--control", control, "control socket")->capture_default_str();
+  app.add_option("--peer-uid", allowed_uid, "user id of the management daemon")->capture_default_str();
+  app.add_option("--workers", options.workers, "packet threads; worker w owns queue w of every port")->check(CLI::Range(1, 2))->capture_default_str();
+  app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker")->check(CLI::Range(4096, 1 << 20))->capture_default_str();
+  app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
+  CLI11_PARSE(app, argc, argv);
+
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop = true; };
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);  // kernels before 5.11 charge BPF maps and UMEM here
+
+  sluice::Appliance appliance(options);
+  auto server = sluice::ControlServer::listen(control, allowed_uid, appliance);
+  if (!server) {
+    spdlog::critical("{}", server.error().message);
+    return 1;
+  }
+  spdlog::info("sluiced is up: {} workers, {} frames each, control socket {}", options.workers, options.frames_per_worker, control);
+  server->serve(stop);
+  return 0;
+}

@@ -1,0 +1,181 @@
+#include "system/links.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "base/net.h"
+
+namespace sluice::system {
+namespace {
+
+Error failed(const std::string& what, int error) { return {ErrorCode::kUnreachable, "", what + ": " + std::strerror(error)}; }
+
+struct Close {
+  void operator()(mnl_socket* s) const { mnl_socket_close(s); }
+};
+using Socket = std::unique_ptr<mnl_socket, Close>;
+
+Socket open_socket() {
+  Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+  if (socket && mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) socket.reset();
+  return socket;
+}
+
+std::string mac_text(const nlattr* attribute) {
+  Mac mac{};
+  if (mnl_attr_get_payload_len(attribute) != mac.size()) return "";
+  std::memcpy(mac.data(), mnl_attr_get_payload(attribute), mac.size());
+  return mac == Mac{} ? "" : to_string(mac);
+}
+
+int read_link(const nlmsghdr* header, void* out) {
+  const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header));
+  Link link;
+  link.ifindex = static_cast<unsigned>(info->ifi_index);
+  link.up = (info->ifi_flags & IFF_UP) != 0;
+  link.carrier = (info->ifi_flags & IFF_RUNNING) != 0;
+  std::string permanent;
+  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
+  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof *info));
+  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute)) {
+    switch (mnl_attr_get_type(attribute)) {
+      case IFLA_IFNAME: link.netdev = mnl_attr_get_str(attribute); break;
+      case IFLA_ADDRESS: link.mac = mac_text(attribute); break;
+      case IFLA_PERM_ADDRESS: permanent = mac_text(attribute); break;
+      case IFLA_MTU: link.mtu = mnl_attr_get_u32(attribute); break;
+      case IFLA_PARENT_DEV_NAME: link.pci = mnl_attr_get_str(attribute); break;
+      case IFLA_STATS64: {
+        rtnl_link_stats64 s{};
+        std::memcpy(&s, mnl_attr_get_payload(attribute), std::min<std::size_t>(sizeof s, mnl_attr_get_payload_len(attribute)));
+        link.rx_missed = s.rx_missed_errors + s.rx_fifo_errors;
+        link.tx_dropped = s.tx_dropped;
+        break;
+      }
+      default: break;
+    }
+  }
+  if (!permanent.empty()) link.mac = permanent;
+  static_cast<std::vector<Link>*>(out)->push_back(std::move(link));
+  return MNL_CB_OK;
+}
+
+/// Sends a request and feeds the answers to `callback` until the kernel says done; the kernel's error if it refused.
+Result<void> talk(nlmsghdr* request, mnl_cb_t callback, void* data, const std::string& what) {
+  const Socket socket = open_socket();
+  if (!socket) return failed("opening a netlink socket", errno);
+  request->nlmsg_seq = 1;
+  if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0) return failed(what, errno);
+  std::vector<char> buffer(1 << 17);
+  int more = MNL_CB_OK;
+  while (more > MNL_CB_STOP) {
+    const ssize_t n = mnl_socket_recvfrom(socket.get(), buffer.data(), buffer.size());
+    if (n < 0) return failed(what, errno);
+    more = mnl_cb_run(buffer.data(), static_cast<std::size_t>(n), 1, mnl_socket_get_portid(socket.get()), callback, data);
+    if (more < 0) return failed(what, errno);
+  }
+  return {};
+}
+
+/// The old ethtool ioctl: enough for a driver's name and channels, and on every kernel.
+int ethtool(const std::string& netdev, void* data) {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, netdev.c_str(), IFNAMSIZ - 1);
+  request.ifr_data = static_cast<char*>(data);
+  return ioctl(fd.get(), SIOCETHTOOL, &request) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+Result<std::vector<Link>> list_links() {
+  std::array<char, 256> buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETLINK;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)))->ifi_family = AF_UNSPEC;
+  std::vector<Link> links;
+  if (auto r = talk(request, read_link, &links, "listing network devices"); !r) return r.error();
+  return links;
+}
+
+Result<void> raise_port(const Link& link, uint32_t mtu) {
+  const auto request_for = [&](std::array<char, 512>& buffer) {
+    nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+    request->nlmsg_type = RTM_NEWLINK;
+    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+    info->ifi_family = AF_UNSPEC;
+    info->ifi_index = static_cast<int>(link.ifindex);
+    return std::pair(request, info);
+  };
+  std::array<char, 512> first{};
+  auto [quiet, quiet_info] = request_for(first);
+  quiet_info->ifi_flags = IFF_NOARP | IFF_PROMISC;
+  quiet_info->ifi_change = IFF_NOARP | IFF_PROMISC;
+  mnl_attr_put_u32(quiet, IFLA_MTU, mtu);
+  nlattr* families = mnl_attr_nest_start(quiet, IFLA_AF_SPEC);
+  nlattr* inet6 = mnl_attr_nest_start(quiet, AF_INET6);
+  mnl_attr_put_u8(quiet, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+  mnl_attr_nest_end(quiet, inet6);
+  mnl_attr_nest_end(quiet, families);
+  if (auto r = talk(quiet, nullptr, nullptr, link.netdev + ": setting MTU " + std::to_string(mtu) + " and silence"); !r) return r;
+  // Only then up: a device that is up speaks.
+  std::array<char, 512> second{};
+  auto [raise, raise_info] = request_for(second);
+  raise_info->ifi_flags = IFF_UP;
+  raise_info->ifi_change = IFF_UP;
+  return talk(raise, nullptr, nullptr, link.netdev + ": bringing it up");
+}
+
+std::string driver_of(const std::string& netdev) {
+  ethtool_drvinfo info{};
+  info.cmd = ETHTOOL_GDRVINFO;
+  return ethtool(netdev, &info) == 0 ? info.driver : "";
+}
+
+Result<void> set_queues(const std::string& netdev, uint32_t queues) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  if (ethtool(netdev, &channels) != 0) return {};  // a device that does not tell has one
+  const uint32_t most = channels.max_combined ? channels.max_combined : std::min(channels.max_rx, channels.max_tx);
+  if (most < queues)
+    return Error{ErrorCode::kUnreachable, "", netdev + " has " + std::to_string(most) + " queues, and there are " + std::to_string(queues) + " workers"};
+  channels.cmd = ETHTOOL_SCHANNELS;
+  if (channels.max_combined) {
+    if (channels.combined_count == queues) return {};
+    channels.combined_count = queues;
+  } else {
+    if (channels.rx_count == queues && channels.tx_count == queues) return {};
+    channels.rx_count = channels.tx_count = queues;
+  }
+  if (const int e = ethtool(netdev, &channels); e != 0) return failed(netdev + ": setting " + std::to_string(queues) + " queues", e);
+  return {};
+}
+
+Result<UniqueFd> watch_links() {
+  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return failed("watching links", errno);
+  return fd;
+}
+
+void drain(int fd) {
+  std::array<char, 8192> ignored;
+  while (recv(fd, ignored.data(), ignored.size(), MSG_DONTWAIT) > 0) {}
+}
+
+}  // namespace sluice::system

@@ -1,0 +1,41 @@
+// Network devices: which there are, and what a port needs done to one. rtnetlink by libmnl, ethtool by ioctl.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace sluice::system {
+
+struct Link {
+  unsigned ifindex = 0;
+  std::string netdev;         ///< the kernel's name of the moment
+  std::string mac;            ///< permanent if the NIC tells one, else the present one
+  std::string pci;            ///< "0000:03:00.0"; empty: not on PCI
+  uint32_t mtu = 0;
+  bool up = false;
+  bool carrier = false;
+  uint64_t rx_missed = 0;     ///< lost by the NIC for want of buffers
+  uint64_t tx_dropped = 0;
+};
+
+[[nodiscard]] Result<std::vector<Link>> list_links();
+
+/// Makes a device fit for a port and brings it up: this MTU, promiscuous (mirrored frames are addressed to others), no ARP, no IPv6
+/// address of its own making.
+[[nodiscard]] Result<void> raise_port(const Link& link, uint32_t mtu);
+
+/// The driver's name; empty if it does not tell.
+[[nodiscard]] std::string driver_of(const std::string& netdev);
+/// Spreads reception over just so many queues, where the device can.
+[[nodiscard]] Result<void> set_queues(const std::string& netdev, uint32_t queues);
+
+/// A socket that becomes readable when any link changes, appears or goes.
+[[nodiscard]] Result<UniqueFd> watch_links();
+/// Reads and forgets what a watch_links() socket has.
+void drain(int fd);
+
+}  // namespace sluice::system

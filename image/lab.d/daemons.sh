@@ -1,0 +1,87 @@
+# The lab's two daemons, as the appliance runs them. Sourced by image/lab.
+
+control=$state/control
+
+running() { [ -f "$state/$1.pid" ] && kill -0 "$(cat "$state/$1.pid")" 2>/dev/null; }
+
+# wait_for WHAT SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+  local what=$1 until=$((SECONDS + $2)); shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$until" ] || { tail -n 20 "$state"/*.log >&2; die "$what did not come about within the time"; }
+    sleep 0.05
+  done
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+start_daemons() {
+  local preferred=8443
+  if ! running sluiced; then
+    # nsenter, not "ip netns exec": that would mount another /sys, without the pinned XDP programs.
+    setsid nsenter --net="/run/netns/$ns_panel" "$bin/sluiced" --control "$control" --workers "$workers" >>"$state/sluiced.log" 2>&1 </dev/null &
+    echo $! > "$state/sluiced.pid"
+  fi
+  if ! running sluice-mgmt; then
+    if [ ! -f "$state/port" ]; then
+      [ "$lab" = sluice ] && ! ss -Hltn "sport = :$preferred" | grep -q . || preferred=$(free_port)
+      echo "$preferred" > "$state/port"
+    fi
+    setsid "$bin/sluice-mgmt" --control "$control" --state "$state/mgmt" --port "$(cat "$state/port")" >>"$state/sluice-mgmt.log" 2>&1 </dev/null &
+    echo $! > "$state/sluice-mgmt.pid"
+  fi
+  wait_for "the management daemon's certificate" 20 test -s "$state/mgmt/tls-certificate.pem"
+  cp "$state/mgmt/tls-certificate.pem" "$state/tls-certificate.pem"
+  wait_for "the API" 20 api GET /
+}
+
+# api METHOD PATH [BODY]: the answer's body; fails with it on an error.
+api() {
+  local token=""
+  [ -f "$state/token" ] && token=$(cat "$state/token")
+  curl -sS --fail-with-body --max-time 30 --cacert "$state/tls-certificate.pem" -H "Authorization: Bearer $token" -X "$1" \
+    "https://127.0.0.1:$(cat "$state/port")$2" ${3:+--data-binary "$3"}
+}
+
+log_in() {
+  [ -s "$state/token" ] && return
+  (umask 077; api POST /api/v1/login "{\"secret\": \"$(cat "$state/mgmt/first-login")\"}" | jq -r .token > "$state/token")
+}
+
+# Only where nothing was ever configured: an operator's work is left alone.
+sample_configuration() {
+  local i ports="" members=""
+  [ "$(api GET /api/v1/revisions)" = "[]" ] || return 0
+  for i in $(seq 1 "$network"); do ports="$ports{\"name\": \"in$i\", \"role\": \"NETWORK\", \"device\": \"$(mac_of 1 "$i")\"},"; done
+  for i in $(seq 1 "$tool"); do ports="$ports{\"name\": \"tool$i\", \"role\": \"TOOL\", \"device\": \"$(mac_of 2 "$i")\"},"; done
+  local maps='{"name": "web-to-tool1", "sources": {"ports": ["in1"]},
+      "rules": [{"match": {"ip": {"protocol": ["tcp"]}, "l4": {"port": ["80", "443"]}}, "action": "PASS"}], "destinations": [{"port": "tool1"}]}'
+  [ "$tool" -ge 2 ] && maps="$maps,"'{"name": "dns-to-tool2", "sources": {"ports": ["in1"]},
+      "rules": [{"match": {"l4": {"port": ["53"]}}, "action": "PASS"}], "destinations": [{"port": "tool2"}]}'
+  local groups=""
+  if [ "$tool" -ge 4 ]; then
+    groups='{"name": "recorders", "members": [{"port": "tool3"}, {"port": "tool4"}]}'
+    maps="$maps,"'{"name": "everything", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"tool_group": "recorders"}]}'
+  fi
+  local pairs=""
+  [ "$network" -ge 3 ] && pairs='{"name": "tapped-link", "a": "in2", "b": "in3"}'
+  api PUT "/api/v1/config?comment=sample" "{\"ports\": [${ports%,}], \"tap_pairs\": [$pairs], \"tool_groups\": [$groups], \"maps\": [$maps]}" >/dev/null
+}
+
+kill_daemon() {
+  running "$1" || die "$1 does not run"
+  kill -9 "$(cat "$state/$1.pid")"
+  while running "$1"; do sleep 0.01; done
+}
+
+stop_daemons() {
+  local daemon
+  for daemon in sluice-mgmt sluiced; do
+    running "$daemon" || continue
+    kill "$(cat "$state/$daemon.pid")"
+    local until=$((SECONDS + 5))
+    while running "$daemon" && [ "$SECONDS" -lt "$until" ]; do sleep 0.05; done
+    running "$daemon" && kill -9 "$(cat "$state/$daemon.pid")"
+  done
+  rm -rf "/sys/fs/bpf/sluice/$(stat -Lc %i "/run/netns/$ns_panel" 2>/dev/null || echo none)-"* 2>/dev/null || true
+}

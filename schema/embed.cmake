@@ -1,0 +1,10 @@
+# Writes OUT, a header with the text of every schema/NNNN_*.sql, in order.
+file(GLOB files ${DIR}/*.sql)
+list(SORT files)
+set(text "// Generated from schema/*.sql.\n#pragma once\n\n#include <array>\n\nnamespace sluice::config {\n\ninline constexpr std::array kMigrations{\n")
+foreach(file ${files})
+  file(READ ${file} sql)
+  string(APPEND text "    R\"sql(${sql})sql\",\n")
+endforeach()
+string(APPEND text "};\n\n}  // namespace sluice::config\n")
+file(WRITE ${OUT} "${text}")
