@@ -271,6 +271,8 @@ json::value write_message(const pb::Message& message) {
       json::array list;
       for (int i = 0; i < r->FieldSize(message, &field); ++i) list.push_back(write_value(message, field, i));
       out[field.name()] = std::move(list);
+    } else if (field.cpp_type() == Field::CPPTYPE_ENUM && r->GetEnumValue(message, &field) == 0) {
+      continue;  // UNSPECIFIED is no value: it could not be read back
     } else if (!field.has_presence() || r->HasField(message, &field)) {
       out[field.name()] = write_value(message, field, 0);
     }

@@ -59,7 +59,9 @@ make_link() {
   address "$ns_b" 2
 }
 
+# The servers don't look for routers, which are not there, nor for owners of their own addresses.
 address() {
+  in_ns "$1" sysctl -qw net.ipv6.conf.eth0.router_solicitations=0 net.ipv6.conf.eth0.accept_dad=0
   in_ns "$1" ip addr replace "10.20.0.$2/24" dev eth0
   in_ns "$1" ip -6 addr replace "fd20::$2/64" dev eth0 nodad
   in_ns "$1" ip link set eth0 up

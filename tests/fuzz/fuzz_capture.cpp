@@ -1,0 +1,23 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "port/capture_port.h"
+#include "tests/fuzz/targets.h"
+
+void sluice::fuzz::capture(Bytes bytes) {
+  const int fd = memfd_create("capture", 0);
+  if (write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) return;
+  const FrameMemory memory(128, kCaptureChunkShift);
+  FramePool pool(0, 128);
+  CaptureTimeline timeline(memory);
+  auto source = CaptureSource::open("/proc/self/fd/" + std::to_string(fd), 0, memory, timeline);
+  static Burst burst;
+  while (source && !(*source)->at_end()) {
+    (*source)->rx_burst(burst, pool);
+    for (unsigned i = 0; i < burst.size; ++i) pool.hold(burst.frames[i].index, 0);
+  }
+  if (pool.census().pool != 128) std::abort();
+  close(fd);
+}

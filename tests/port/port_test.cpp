@@ -1,0 +1,123 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "engine/tool_queue.h"
+#include "port/capture_port.h"
+#include "port/frame_pool.h"
+
+using namespace sluice;
+
+namespace {
+
+/// Little-endian pcap with nanoseconds of these (time, length) packets, all bytes 0x5A.
+std::string capture_of(const std::vector<std::pair<uint64_t, uint32_t>>& packets) {
+  std::string out;
+  const auto put = [&out](uint32_t v) { out.append(reinterpret_cast<const char*>(&v), 4); };
+  for (const uint32_t v : {0xA1B23C4DU, 0x00040002U, 0U, 0U, 262144U, 1U}) put(v);
+  for (const auto& [ns, length] : packets) {
+    put(static_cast<uint32_t>(ns / 1'000'000'000));
+    put(static_cast<uint32_t>(ns % 1'000'000'000));
+    put(length);
+    put(length);
+    out.append(length, 'Z');
+  }
+  return out;
+}
+
+struct File {
+  std::string path = (std::filesystem::temp_directory_path() / ("sluice-capture-" + std::to_string(getpid()) + "-" + std::to_string(++counter))).string();
+  explicit File(const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+  ~File() { std::filesystem::remove(path); }
+  static inline int counter = 0;
+};
+
+}  // namespace
+
+TEST_CASE("frame pool: every frame has one place, and the census counts the records, not a total") {
+  FramePool pool(100, 8);
+  const auto places = [&](uint64_t in_pool, uint64_t lent, uint64_t held, uint64_t worker) {
+    const auto c = pool.census();
+    return c.pool == in_pool && c.lent == lent && c.held == held && c.worker == worker && c.lost() == 0;
+  };
+  CHECK(places(8, 0, 0, 0));
+  const uint32_t a = pool.lend(3);
+  const uint32_t b = pool.lend(4);
+  CHECK(places(6, 2, 0, 0));
+  pool.received(a);
+  CHECK(places(6, 1, 0, 1));
+  pool.hold(a, 2);
+  CHECK(places(6, 1, 1, 0));
+  pool.release(a);
+  CHECK(places(6, 1, 1, 0));
+  pool.release(a);
+  CHECK(places(7, 1, 0, 0));
+  pool.reclaim(4);
+  CHECK(places(8, 0, 0, 0));
+  (void)b;
+}
+
+TEST_CASE("tool queue: copies complete in order or not, and what a closed port leaves comes out oldest first") {
+  ToolQueue queue;
+  for (uint32_t i = 0; i < 5; ++i) queue.push({nullptr, 60, i}, 10 + i);
+  CHECK(queue.next_to_post().size() == 5);
+  queue.mark_posted(4);
+  CHECK(queue.complete(2)->leg == 12);
+  CHECK(queue.complete(0)->leg == 10);
+  CHECK_FALSE(queue.complete(4));  // it was never posted
+  CHECK_FALSE(queue.complete(99));
+  CHECK(queue.posted() == 2);
+  CHECK(queue.waiting() == 1);
+  CHECK(queue.abandon().leg == 11);
+  CHECK(queue.complete(3)->leg == 13);
+  CHECK(queue.abandon().leg == 14);
+  CHECK(queue.empty());
+  for (uint32_t i = 0; i < kToolQueue; ++i) queue.push({nullptr, 60, i}, i);
+  CHECK(queue.full());
+}
+
+TEST_CASE("capture port: several captures are received in the order of their time, ties by the order of the ports") {
+  const File one(capture_of({{1'000, 60}, {3'000, 61}, {5'000, 62}}));
+  const File two(capture_of({{2'000, 70}, {3'000, 71}, {4'000, 72}}));
+  const FrameMemory memory(16, kCaptureChunkShift);
+  FramePool pool(0, 16);
+  CaptureTimeline timeline(memory);
+  auto a = CaptureSource::open(one.path, 0, memory, timeline);
+  auto b = CaptureSource::open(two.path, 1, memory, timeline);
+  REQUIRE(a);
+  REQUIRE(b);
+  std::vector<uint32_t> lengths;
+  Burst burst;
+  while (!timeline.at_end())
+    for (auto* source : {a->get(), b->get()}) {
+      source->rx_burst(burst, pool);
+      for (unsigned i = 0; i < burst.size; ++i) {
+        lengths.push_back(burst.frames[i].length);
+        pool.hold(burst.frames[i].index, 0);
+      }
+    }
+  CHECK(lengths == std::vector<uint32_t>{60, 70, 61, 71, 72, 62});
+}
+
+TEST_CASE("capture port: a capture cut at every byte is read up to the cut and says so, or is refused with the reason") {
+  const std::string whole = capture_of({{1, 60}, {2, 0}, {3, 60}});
+  const FrameMemory memory(8, kCaptureChunkShift);
+  for (std::size_t length = 0; length <= whole.size(); ++length) {
+    CAPTURE(length);
+    const File file(whole.substr(0, length));
+    FramePool pool(0, 8);
+    CaptureTimeline timeline(memory);
+    auto source = CaptureSource::open(file.path, 0, memory, timeline);
+    if (length < 24) {
+      CHECK_FALSE(source);
+      continue;
+    }
+    REQUIRE(source);
+    Burst burst;
+    (*source)->rx_burst(burst, pool);
+    const bool at_record = length == 24 || length == 100 || length == 116 || length == whole.size();
+    CHECK((*source)->damage().empty() == at_record);
+    CHECK(burst.size == (length >= whole.size() ? 3 : length >= 116 ? 2 : length >= 100 ? 1 : 0));
+  }
+}
