@@ -13,6 +13,7 @@
 #include "config/proto_json.h"
 #include "config/resources.h"
 #include "engine/pipeline.h"
+#include "port/frame_memory.h"
 #include "tests/builders/packet_builder.h"
 
 namespace {
@@ -136,7 +137,7 @@ void bench_classify(unsigned seed) {
       std::vector<std::vector<std::byte>> packets;
       burst.size = kBurst;
       for (unsigned i = 0; i < kBurst; ++i) {
-        const unsigned r = random() % rules;
+        const auto r = static_cast<unsigned>(random() % rules);
         const std::string source = hit ? "10." + std::to_string(r % 256) + "." + std::to_string(r / 256) + ".9" : "172.16.0.1";
         packets.push_back(test::Packet().ethernet().ipv4(source, "192.0.2.1").tcp(1025, static_cast<uint16_t>(r)).pad_to(64).bytes());
         burst.frames[i] = {packets.back().data(), 64, 0};
