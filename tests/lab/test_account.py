@@ -15,8 +15,10 @@ ALL = {"name": "all", "sources": {"ports": ["in4"]}, "default_action": "PASS", "
 
 
 class Account(unittest.TestCase):
+    workers = 1
+
     def setUp(self):
-        self.lab = Lab(network=4, tool=2)
+        self.lab = Lab(network=4, tool=2, queues=self.workers, workers=self.workers)
         self.addCleanup(self.lab.down)
         self.lab.configure([ALL])
 
@@ -124,6 +126,18 @@ class Account(unittest.TestCase):
         self.assertGreater(generated["sent"], in4["dequeued"]["packets"] + in4["xdp_misses_before"] + in4["xdp_misses"])
         self.assertGreater(in4["dequeued"]["packets"], 100)
         self.assertEqual(self.lab.get("/api/v1/config")["maps"][0]["comment"], "")
+
+
+class AccountOfTwoWorkers(Account):
+    """The same with two workers, each with its queue of every port."""
+    workers = 2
+
+    def test_both_workers_work(self):
+        self.finish(self.start_generator(2000))
+        self.lab.settled()
+        workers = self.lab.get("/api/v1/status")["data_plane"]["workers"]
+        self.assertEqual([w["index"] for w in workers], [0, 1])
+        self.assertTrue(all(w["busy_loops"] > 0 for w in workers), workers)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Real captures with many encapsulations through the offline twin, judged by tshark."""
+import collections
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from harness import TOP, read_capture, selected
+
+# A rule's match and the tshark filter that means the same: layers pinned to the outermost, fragments without reassembly.
+RULES = {
+    "tcp": ({"ip": {"protocol": ["tcp"]}}, "ip.proto#1 == 6 or (ipv6 and not ip and tcp)"),
+    "web": ({"ip": {"protocol": ["tcp"]}, "l4": {"port": ["80", "443"]}}, "tcp.port#1 in {80, 443} and not icmp and not icmpv6 and (ip.proto#1 == 6 or (ipv6 and not ip))"),
+    "v4": ({"ip": {"version": 4}}, "ip.dst#1"),
+    "vlan": ({"vlan": {"id": ["0-4095"]}}, "vlan"),
+}
+# Where the outermost IP header is not behind plain Ethernet and VLAN, the parser of this version sees none.
+BEHIND_OTHERS = {"mixed-vlan-mpls.pcap", "mpls-in-vlan.pcap", "pppoe.pcap", "pppoe-over-qinq.pcap"}
+
+
+def captures():
+    folder = pathlib.Path(os.environ.get("SLUICE_TESTDATA", "/nowhere")) / "captures"
+    return sorted(p for p in folder.glob("*.pcap*")) if folder.is_dir() else []
+
+
+class Captures(unittest.TestCase):
+    longMessage = False
+
+    def replay(self, capture, folder):
+        tools = list(RULES) + ["all"]
+        maps = [{"name": name, "sources": {"ports": ["in1"]}, "rules": [{"match": match, "action": "PASS"}], "destinations": [{"port": name}]}
+                for name, (match, _) in RULES.items()]
+        maps.append({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "all"}]})
+        config = pathlib.Path(folder, "config.json")
+        config.write_text(json.dumps({"ports": [{"name": "in1", "role": "NETWORK"}] + [{"name": t, "role": "TOOL"} for t in tools], "maps": maps}))
+        subprocess.run([TOP / "build/release/bin/sluice-replay", "--config", config, "--in", f"in1={capture}", "--out", folder], check=True, timeout=60)
+
+    @unittest.skipUnless(captures(), "SLUICE_TESTDATA names no captures")
+    def test_captures_come_out_as_they_went_in_and_rules_select_what_tshark_selects(self):
+        for behind_others in (False, True):
+            chosen = [c for c in captures() if (c.name in BEHIND_OTHERS) == behind_others]
+            with self.subTest(behind_others=behind_others), tempfile.TemporaryDirectory() as folder:
+                joined = f"{folder}/joined.pcap"
+                subprocess.run(["mergecap", "-a", "-F", "nsecpcap", "-w", joined, *chosen], check=True, capture_output=True)
+                self.replay(joined, folder)
+                self.assertTrue([d for _, d in read_capture(f"{folder}/all.pcap")] == [d for _, d in read_capture(joined)], "a packet changed or is missing")
+                for name, (_, display_filter) in RULES.items():
+                    if behind_others and name != "vlan":
+                        continue
+                    expected = collections.Counter(selected(joined, display_filter))
+                    got = collections.Counter(d for _, d in read_capture(f"{folder}/{name}.pcap"))
+                    self.assertTrue(expected, f"no packet for {name}")
+                    self.assertEqual(got, expected, f"{name}: {sum(got.values())} packets, tshark selects {sum(expected.values())}; "
+                                     f"{[(f[:64].hex()) for f in list((got - expected) + (expected - got))[:1]]}")
+
+
+if __name__ == "__main__":
+    unittest.main()
