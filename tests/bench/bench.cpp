@@ -148,7 +148,7 @@ void bench_classify(unsigned seed) {
         compiled.snapshot->classifier.classify(burst, compiled.plan.ports[0].slot, verdicts);
         return uint64_t{kBurst};
       });
-      report("classify", "classify-plain/" + std::to_string(rules) + (hit ? "/hit" : "/miss"), ns);
+      report("classify", "classify/" + std::to_string(rules) + (hit ? "/hit" : "/miss"), ns);
     }
 }
 
