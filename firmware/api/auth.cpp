@@ -66,12 +66,16 @@ Result<void> Auth::ensure_first_login(const std::string& file) {
 }
 
 Result<std::string> Auth::login(const std::string& secret) {
-  const std::lock_guard lock(mutex_);
-  const auto hash = store_.secret(kFirstLogin);
+  const auto hash = [this] {
+    const std::lock_guard lock(mutex_);
+    return store_.secret(kFirstLogin);
+  }();
   if (!hash) return hash.error();
+  // Slow on purpose, and without the lock: nobody else's token has to wait for it.
   if (hash->empty() || crypto_pwhash_str_verify(hash->c_str(), secret.data(), secret.size()) != 0)
     return Error{ErrorCode::kUnauthorised, "secret", "is not the first-login secret that the console shows"};
   const std::string token = make_token();
+  const std::lock_guard lock(mutex_);
   if (auto r = store_.add_token(hash_token(token), wall_ns() + kTokenLifetime); !r) return r.error();
   return token;
 }

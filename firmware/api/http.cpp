@@ -32,6 +32,25 @@ Response render(unsigned status, const std::string& title, const std::string& de
   return response;
 }
 
+/// RFC 3629. What comes in by the target goes out in JSON.
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const std::size_t size = lead < 0x80 ? 1 : lead >= 0xC2 && lead <= 0xDF ? 2 : lead >> 4 == 0xE ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+    if (size == 0 || i + size > text.size()) return false;
+    uint32_t code = size == 1 ? lead : lead & (0x7FU >> size);
+    for (std::size_t j = 1; j < size; ++j) {
+      const auto c = static_cast<unsigned char>(text[i + j]);
+      if (c >> 6 != 2) return false;
+      code = code << 6 | (c & 0x3FU);
+    }
+    const bool overlong = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
+    if (overlong || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
+    i += size;
+  }
+  return true;
+}
+
 bool decode(std::string_view text, std::string& out, bool form) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
@@ -48,7 +67,7 @@ bool decode(std::string_view text, std::string& out, bool form) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return false;
     out += c;
   }
-  return true;
+  return is_utf8(out);
 }
 
 }  // namespace

@@ -81,6 +81,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto
 h2 { margin-top: 2.5rem; } h3 { margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid #8885; padding: .25rem .75rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
 code, pre { font-family: ui-monospace, monospace; font-size: .92em; } pre { background: #8882; padding: .75rem; overflow-x: auto; border-radius: 4px; }
+@media (max-width: 40rem) {
+  tr { display: block; border-top: 1px solid #8885; padding: .4rem 0; }
+  td { display: block; border: 0; padding: 0; }
+  td:first-child { display: inline; font-weight: bold; margin-right: .5rem; }
+  td:nth-child(2) { display: inline; }
+}
 </style></head><body>
 <h1>Sluice API</h1>
 <p>Set up this packet broker over REST. Bodies are JSON; errors are problem details (RFC 9457) that name the field and the reason.

@@ -1,5 +1,8 @@
 #include "api/resources.h"
 
+#include <sodium.h>
+
+#include <array>
 #include <boost/json.hpp>
 
 #include "api/page.h"
@@ -17,13 +20,21 @@ Response ok(std::string body) { return {200, std::move(body), "application/json"
 
 std::string etag(uint64_t revision) { return '"' + std::to_string(revision) + '"'; }
 
-/// RFC 9110 section 13.1.1. An absent header asks for nothing.
-Result<void> check_if_match(const Request& request, uint64_t present, bool exists) {
-  if (request.if_match.empty() || (request.if_match == "*" && exists)) return {};
-  if (exists && request.if_match == etag(present)) return {};
+/// Of what is shown: it changes when, and only when, that does.
+std::string etag(const Message& resource) {
+  const std::string body = config::to_json(resource);
+  std::array<unsigned char, 16> hash;
+  crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const unsigned char*>(body.data()), body.size(), nullptr, 0);
+  std::array<char, 33> hex;
+  return '"' + std::string(sodium_bin2hex(hex.data(), hex.size(), hash.data(), hash.size())) + '"';
+}
+
+/// RFC 9110 section 13.1.1. An absent header asks for nothing. `present`: empty if there is no such resource.
+Result<void> check_if_match(const Request& request, const std::string& present) {
+  if (request.if_match.empty() || request.if_match == present || (request.if_match == "*" && !present.empty())) return {};
   return Error{ErrorCode::kStale, "If-Match",
-               exists ? "is " + request.if_match + ", and the resource is at " + etag(present) + ": somebody changed it; GET it and try again"
-                      : "is given, and there is no such resource"};
+               present.empty() ? "is given, and there is no such resource"
+                               : "is " + request.if_match + ", and the resource is at " + present + ": somebody changed it; GET it and try again"};
 }
 
 /// An error of the whole configuration, told to somebody who sent one resource: its path counts from that resource.
@@ -79,11 +90,9 @@ Response show_resource(Context& c, Collection collection, const std::string& nam
   const int i = config::find(view.config, collection, name);
   if (i < 0) return problem(no_such(collection, name));
   const auto& m = config::resource(view.config, collection, i);
-  const auto revision = c.configuration.revision_of(collection->name(), config::id_of(m));
-  if (!revision) return problem(revision.error());
   Response response = ok(config::to_json(m));
   response.status = status;
-  response.headers["ETag"] = etag(*revision);
+  response.headers["ETag"] = etag(m);
   return response;
 }
 
@@ -109,9 +118,7 @@ Response put_resource(Context& c, Collection collection, const Request& request,
       return Error{ErrorCode::kInvalid, indexed(collection, index) + ".name", "cannot be changed by PUT"};
     if (const auto given_id = config::id_of(*body); !given_id.empty() && given_id != id)
       return Error{ErrorCode::kInvalid, indexed(collection, index) + ".id", "is made by the server and cannot be changed"};
-    const auto at = i >= 0 ? c.configuration.revision_in_change(collection->name(), id) : Result<uint64_t>(0);
-    if (!at) return at.error();
-    if (auto r = check_if_match(request, *at, i >= 0); !r) return r;
+    if (auto r = check_if_match(request, i >= 0 ? etag(config::resource(next, collection, i)) : ""); !r) return r;
     body->GetReflection()->SetString(body.get(), id_field, id);
     auto& target = i >= 0 ? config::mutable_resource(next, collection, i) : *next.GetReflection()->AddMessage(&next, collection);
     target.CopyFrom(*body);
@@ -126,9 +133,7 @@ Response delete_resource(Context& c, Collection collection, const Request& reque
     const int i = config::find(next, collection, name);
     if (i < 0) return no_such(collection, name);
     const auto& m = config::resource(next, collection, i);
-    const auto at = c.configuration.revision_in_change(collection->name(), config::id_of(m));
-    if (!at) return at.error();
-    if (auto r = check_if_match(request, *at, true); !r) return r;
+    if (auto r = check_if_match(request, etag(m)); !r) return r;
     std::string who;
     for (const auto& referrer : config::referrers(next, collection, config::name_of(m))) who += (who.empty() ? "" : ", ") + referrer;
     if (!who.empty()) return Error{ErrorCode::kConflict, "", "\"" + name + "\" is referred to by " + who};
@@ -161,7 +166,7 @@ Response put_config(Context& c, const Request& request) {
   v1::Config body;
   if (auto r = config::from_json(request.body, body); !r) return problem(r.error());
   const auto edit = [&](v1::Config& next) -> Result<void> {
-    if (auto r = check_if_match(request, c.configuration.present_revision_in_change(), true); !r) return r;
+    if (auto r = check_if_match(request, etag(c.configuration.revision_in_change())); !r) return r;
     next = body;
     return {};
   };

@@ -27,6 +27,8 @@ class Router {
 
   void add(Route route) { routes_.push_back(std::move(route)); }
   [[nodiscard]] Response handle(const Request& request) const;
+  /// Whether the request comes from somebody with authority, whatever it asks for.
+  [[nodiscard]] bool is_authorised(const Request& request) const { return static_cast<bool>(authorise_(request)); }
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
 
  private:

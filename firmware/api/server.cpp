@@ -1,6 +1,7 @@
 #include "api/server.h"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -37,7 +38,6 @@ Request to_request(const http::request<http::string_body>& message, const Target
   request.authorization = std::string(message[http::field::authorization]);
   request.if_match = std::string(message[http::field::if_match]);
   request.content_type = std::string(message[http::field::content_type]);
-  request.body = message.body();
   return request;
 }
 
@@ -61,16 +61,16 @@ http::response<http::string_body> to_message(Response&& response, unsigned versi
 }  // namespace
 
 struct Server::State {
-  State(Handler h) : handler(std::move(h)) {}
+  explicit State(Handlers h) : handlers(std::move(h)) {}
 
   asio::awaitable<void> accept();
   asio::awaitable<void> converse(beast::ssl_stream<beast::tcp_stream> stream);
 
-  Handler handler;
+  Handlers handlers;
   asio::io_context io{1};
   ssl::context tls{ssl::context::tls_server};
   tcp::acceptor acceptor{io};
-  asio::thread_pool handlers{2};  ///< handlers wait for the data plane and the disk; connections do not wait for them
+  asio::thread_pool workshop{2};  ///< handlers wait for the data plane and the disk; connections do not wait for them
   int connections = 0;            ///< io thread alone
   std::thread thread;
 };
@@ -93,26 +93,33 @@ asio::awaitable<void> Server::State::converse(beast::ssl_stream<beast::tcp_strea
   beast::flat_buffer buffer;
   for (;;) {
     http::request_parser<http::string_body> parser;
-    parser.body_limit(kMaxBody);
     parser.header_limit(kMaxHeader);
     beast::get_lowest_layer(stream).expires_after(kRequestTime);
     boost::system::error_code error;
-    co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    co_await http::async_read_header(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
     const auto& message = parser.get();
+    const auto target = error ? std::nullopt : parse_target({message.target().data(), message.target().size()});
+    if (target) {
+      parser.body_limit(handlers.body_limit(to_request(message, *target)));
+      co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    }
     Response response;
     bool keep_alive = message.keep_alive();
     if (error == http::error::body_limit || error == http::error::header_limit) {
-      response = problem(413, "Too large", "a body may have 32 MiB, the header 16 KiB");
+      response = problem(413, "Too large", "a body may have 32 MiB, without a valid token 4 KiB; the header 16 KiB");
       keep_alive = false;
     } else if (error) {
       break;
-    } else if (const auto target = parse_target({message.target().data(), message.target().size()}); !target) {
+    } else if (!target) {
       response = problem(400, "Bad request", "the request's target is malformed");
+      keep_alive = false;
     } else {
-      const Request request = to_request(message, *target);
-      co_await asio::post(handlers, asio::use_awaitable);
+      Request request = to_request(message, *target);
+      request.body = std::move(parser.get().body());
+      // Bound to the workshop: a plain post() would come straight back to this coroutine's own executor.
+      co_await asio::post(asio::bind_executor(workshop.get_executor(), asio::use_awaitable));
       try {
-        response = handler(request);
+        response = handlers.handle(request);
       } catch (const std::exception& e) {
         response = problem({ErrorCode::kInternal, "", e.what()});
       }
@@ -130,8 +137,8 @@ asio::awaitable<void> Server::State::converse(beast::ssl_stream<beast::tcp_strea
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Handler handler) try {
-  auto state = std::make_unique<State>(std::move(handler));
+Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Handlers handlers) try {
+  auto state = std::make_unique<State>(std::move(handlers));
   state->tls.set_options(ssl::context::default_workarounds | ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
   SSL_CTX_set_min_proto_version(state->tls.native_handle(), TLS1_2_VERSION);
   state->tls.use_certificate_chain_file(options.certificate);
@@ -149,7 +156,7 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Hand
 }
 
 Server::~Server() {
-  state_->handlers.join();
+  state_->workshop.join();
   state_->io.stop();
   state_->thread.join();
 }

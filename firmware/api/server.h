@@ -20,12 +20,18 @@ struct ServerOptions {
 
 /// A body may be this long; a whole configuration of 16,384 rules is about 4 MB.
 inline constexpr std::size_t kMaxBody = 32U << 20;
+/// From somebody who has not logged in: a login, and nothing larger.
+inline constexpr std::size_t kMaxStrangersBody = 4096;
 
 class Server {
  public:
-  /// The handler is called on threads of the server's own, several at once.
-  using Handler = std::function<Response(const Request&)>;
-  [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handler handler);
+  struct Handlers {
+    /// How long a body this request may have, asked when its header is there. On the connections' thread: must not wait.
+    std::function<std::size_t(const Request&)> body_limit;
+    /// Called on threads of the server's own, several at once.
+    std::function<Response(const Request&)> handle;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handlers handlers);
   /// Ends all connections and waits for the threads.
   ~Server();
 

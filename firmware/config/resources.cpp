@@ -83,17 +83,24 @@ void fill_defaults(Message& message) {
 }
 
 Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
-  for (const auto* collection : collections())
+  for (const auto* collection : collections()) {
+    std::map<std::string, std::string> id_by_name;
+    std::set<std::string> ids;
+    for (int i = 0; i < count(before, collection); ++i) {
+      id_by_name[name_of(resource(before, collection, i))] = id_of(resource(before, collection, i));
+      ids.insert(id_of(resource(before, collection, i)));
+    }
     for (int i = 0; i < count(config, collection); ++i) {
       auto& m = mutable_resource(config, collection, i);
-      const std::string path = collection->name() + "[" + std::to_string(i) + "]";
       const std::string given = text(m, "id");
-      if (!given.empty() && find(before, collection, given) < 0)
-        return Error{ErrorCode::kInvalid, path + ".id", "ids are made by the server; leave it out for a new " + singular(collection)};
+      if (!given.empty() && !ids.contains(given))
+        return Error{ErrorCode::kInvalid, collection->name() + "[" + std::to_string(i) + "].id",
+                     "ids are made by the server; leave it out for a new " + singular(collection)};
       if (!given.empty()) continue;
-      const int namesake = find(before, collection, name_of(m));
-      set_text(m, "id", namesake >= 0 ? id_of(resource(before, collection, namesake)) : make_id());
+      const auto namesake = id_by_name.find(name_of(m));
+      set_text(m, "id", namesake != id_by_name.end() ? namesake->second : make_id());
     }
+  }
   return {};
 }
 
@@ -153,7 +160,7 @@ std::string singular(Collection collection) {
   word.pop_back();
   for (char& c : word)
     if (c == '_') c = ' ';
-  return word;
+  return word.starts_with("tap ") ? "TAP" + word.substr(3) : word;
 }
 
 int count(const v1::Config& config, Collection collection) { return config.GetReflection()->FieldSize(config, collection); }

@@ -142,14 +142,6 @@ Result<std::vector<Revision>> Store::revisions(unsigned limit) try {
   return failed("reading revisions", e);
 }
 
-Result<uint64_t> Store::revision_of(const std::string& kind, const std::string& id) try {
-  SQLite::Statement row(*db_, "SELECT revision FROM resource WHERE kind = ? AND id = ?");
-  SQLite::bind(row, kind, id);
-  return row.executeStep() ? static_cast<uint64_t>(row.getColumn(0).getInt64()) : uint64_t{0};
-} catch (const std::exception& e) {
-  return failed("reading a resource", e);
-}
-
 Result<void> Store::set_secret(const std::string& name, const std::string& hash) try {
   SQLite::Statement put(*db_, "INSERT OR REPLACE INTO secret VALUES (?, ?, ?)");
   SQLite::bind(put, name, hash, static_cast<int64_t>(wall_ns()));

@@ -41,8 +41,6 @@ class Store {
 
   /// The newest first.
   [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit);
-  /// The revision that last changed this resource.
-  [[nodiscard]] Result<uint64_t> revision_of(const std::string& kind, const std::string& id);
 
   // ---- Identity: secrets as hashes, outside the configuration ----
   [[nodiscard]] Result<void> set_secret(const std::string& name, const std::string& hash);

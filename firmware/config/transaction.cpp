@@ -25,6 +25,7 @@ Result<Outcome> Configuration::change(const Author& author, const Edit& edit, bo
   const std::lock_guard lock(mutex_);
   v1::Config next = with_names(config_);
   if (auto r = edit(next); !r) return r.error();
+  if (auto r = validate_counts(next); !r) return r.error();
   if (auto r = complete(next, config_); !r) return r.error();
   if (auto r = validate(next); !r) return r.error();
   if (google::protobuf::util::MessageDifferencer::Equals(config_, next)) return Outcome{revision_, false, ""};
@@ -45,11 +46,6 @@ Result<void> Configuration::resume() {
   const std::lock_guard lock(mutex_);
   if (auto r = data_plane_.prepare(revision_, config_, false); !r) return r;
   return data_plane_.publish(revision_);
-}
-
-Result<uint64_t> Configuration::revision_of(const std::string& kind, const std::string& id) const {
-  const std::lock_guard lock(mutex_);
-  return store_.revision_of(kind, id);
 }
 
 Result<std::vector<Revision>> Configuration::revisions(unsigned limit) const {

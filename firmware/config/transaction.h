@@ -46,13 +46,10 @@ class Configuration {
   /// Gives the data plane the committed revision: at start, and whenever it is back.
   [[nodiscard]] Result<void> resume();
 
-  /// The revision that last changed this resource, for its ETag.
-  [[nodiscard]] Result<uint64_t> revision_of(const std::string& kind, const std::string& id) const;
   [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit) const;
 
-  /// The same two facts for an Edit, which runs under the lock: what If-Match is compared with.
-  [[nodiscard]] Result<uint64_t> revision_in_change(const std::string& kind, const std::string& id) const { return store_.revision_of(kind, id); }
-  [[nodiscard]] uint64_t present_revision_in_change() const { return revision_; }
+  /// For an Edit, which runs under the lock: the revision that it starts from.
+  [[nodiscard]] uint64_t revision_in_change() const { return revision_; }
 
  private:
   Store& store_;

@@ -111,8 +111,6 @@ Result<void> check_message(const Message& message, const std::string& path) {
       continue;
     }
     const int n = field.is_repeated() ? r->FieldSize(message, &field) : 0;
-    if (limits.has_max_items() && n > static_cast<int>(limits.max_items()))
-      return invalid(here, std::to_string(n) + " entries; at most " + std::to_string(limits.max_items()));
     if (field.is_map()) {
       for (int i = 0; i < n; ++i)
         if (r->GetRepeatedMessage(message, &field, i).ByteSizeLong() > limits.max_length()) return invalid(here, "a label is too long");
@@ -126,9 +124,32 @@ Result<void> check_message(const Message& message, const std::string& path) {
   return {};
 }
 
+Result<void> check_counts(const Message& message, const std::string& path) {
+  const auto* r = message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  r->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE && !field->is_repeated()) continue;
+    const std::string here = path.empty() ? field->name() : path + "." + field->name();
+    const auto& limits = limits_of(*field);
+    const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
+    if (limits.has_max_items() && n > static_cast<int>(limits.max_items()))
+      return invalid(here, std::to_string(n) + " entries; at most " + std::to_string(limits.max_items()));
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+    for (int i = 0; i < n; ++i) {
+      const auto& inner = field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field);
+      if (auto result = check_counts(inner, field->is_repeated() ? here + "[" + std::to_string(i) + "]" : here); !result) return result;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
+Result<void> validate_counts(const v1::Config& config) { return check_counts(config, ""); }
+
 Result<void> validate(const v1::Config& config) {
+  if (auto r = validate_counts(config); !r) return r;
   if (auto r = check_message(config, ""); !r) return r;
   for (const auto* collection : collections()) {
     std::map<std::string, int> seen, ids;

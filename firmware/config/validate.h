@@ -7,6 +7,9 @@
 
 namespace sluice::config {
 
+/// Whether any list is longer than the proto allows; asked first, so that nothing works on lists without end.
+[[nodiscard]] Result<void> validate_counts(const v1::Config& config);
+
 /// The first fault, with its path.
 [[nodiscard]] Result<void> validate(const v1::Config& config);
 

@@ -11,7 +11,7 @@ namespace {
 constexpr auto kRetry = std::chrono::milliseconds(100);
 }
 
-DataPlaneClient::~DataPlaneClient() {
+void DataPlaneClient::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

@@ -18,7 +18,10 @@ namespace sluice {
 class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
  public:
   explicit DataPlaneClient(std::string path) : path_(std::move(path)) {}
-  ~DataPlaneClient() override;
+  ~DataPlaneClient() override { stop(); }
+
+  /// Ends the connection and the thread; no callback runs any more when it returns.
+  void stop();
 
   /// Begins to connect. `connected` is called on a thread of this class whenever the data plane is there anew; it may make requests.
   void start(std::function<void()> connected);

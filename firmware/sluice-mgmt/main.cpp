@@ -40,14 +40,21 @@ Result<void> run(Options options, const sigset_t& signals) {
   DataPlaneClient data_plane(options.control);
   config::Configuration configuration(**store, data_plane);
   if (auto r = configuration.load(); !r) return r;
-  data_plane.start([&] {
-    if (auto r = configuration.resume(); !r) spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
-  });
+  // Its thread calls the configuration: it ends first, however this function is left.
+  struct StopFirst {
+    DataPlaneClient& client;
+    ~StopFirst() { client.stop(); }
+  } const stop_first{data_plane};
 
   api::Router router([&](const api::Request& request) { return auth.check(request.authorization); });
   api::add_routes(router, configuration, data_plane, auth);
-  const auto server = api::Server::start(options.server, [&](const api::Request& request) { return router.handle(request); });
+  const auto server = api::Server::start(
+      options.server, {.body_limit = [&](const api::Request& request) { return router.is_authorised(request) ? api::kMaxBody : api::kMaxStrangersBody; },
+                       .handle = [&](const api::Request& request) { return router.handle(request); }});
   if (!server) return server.error();
+  data_plane.start([&] {
+    if (auto r = configuration.resume(); !r) spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
+  });
   spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
   int signal = 0;
   sigwait(&signals, &signal);

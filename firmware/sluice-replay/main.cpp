@@ -70,7 +70,9 @@ struct Panel {
 };
 
 void plug_in(const Options& options, const compile::Plan& plan, const FrameMemory& memory, Floor& floor, Panel& panel) {
-  std::filesystem::create_directories(options.out);
+  std::error_code error;
+  std::filesystem::create_directories(options.out, error);
+  if (error) fail({ErrorCode::kInvalid, "--out " + options.out, "cannot be made: " + error.message()});
   std::map<std::string, std::string> files;
   for (const auto& in : options.in) {
     const auto equals = in.find('=');

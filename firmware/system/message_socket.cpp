@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <array>
@@ -12,6 +13,9 @@
 
 namespace sluice::system {
 namespace {
+
+/// Longer than any honest answer takes; a peer that hangs must not hang us.
+constexpr int kPatienceSeconds = 15;
 
 Error failed(const std::string& what, int error) { return {ErrorCode::kUnreachable, "", what + ": " + std::strerror(error)}; }
 
@@ -27,6 +31,8 @@ Result<void> read_all(int fd, std::byte* into, std::size_t size) {
   while (size > 0) {
     const ssize_t n = recv(fd, into, size, 0);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN)
+      return Error{ErrorCode::kUnreachable, "", "no answer on the control socket within " + std::to_string(kPatienceSeconds) + " s"};
     if (n <= 0) return failed("the other daemon closed the control socket", n < 0 ? errno : ECONNRESET);
     into += n;
     size -= static_cast<std::size_t>(n);
@@ -52,7 +58,7 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   if (!address) return address.error();
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   unlink(path.c_str());
-  const mode_t before = umask(0177);  // born with the final mode: nobody slips in between
+  const mode_t before = umask(0111);  // everybody may knock; peer_uid() decides who comes in
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address);
   const int error = errno;
   umask(before);
@@ -67,6 +73,9 @@ Result<UniqueFd> connect_unix(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
     return failed("connecting to the data plane at " + path, errno);
+  const timeval patience{kPatienceSeconds, 0};
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
 }
 

@@ -14,6 +14,7 @@ namespace sluice::system {
 inline constexpr uint32_t kMaxMessage = 64U << 20;
 
 [[nodiscard]] Result<UniqueFd> listen_unix(const std::string& path);
+/// What is sent or received on it waits 15 s at most.
 [[nodiscard]] Result<UniqueFd> connect_unix(const std::string& path);
 /// The user at the other end (SO_PEERCRED).
 [[nodiscard]] Result<uint32_t> peer_uid(int fd);

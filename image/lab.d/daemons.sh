@@ -2,7 +2,9 @@
 
 control=$state/control
 
-running() { [ -f "$state/$1.pid" ] && kill -0 "$(cat "$state/$1.pid")" 2>/dev/null; }
+# is_process PID_FILE WORD: whether that process lives and is what we started: a pid may be a stranger's after a reboot.
+is_process() { [ -f "$1" ] && tr '\0' ' ' <"/proc/$(cat "$1")/cmdline" 2>/dev/null | grep -qF "$2"; }
+running() { is_process "$state/$1.pid" "$bin/$1"; }
 
 # wait_for WHAT SECONDS COMMAND...: until the command succeeds.
 wait_for() {
@@ -44,14 +46,18 @@ api() {
 }
 
 log_in() {
-  [ -s "$state/token" ] && return
-  (umask 077; api POST /api/v1/login "{\"secret\": \"$(cat "$state/mgmt/first-login")\"}" | jq -r .token > "$state/token")
+  api GET /api/v1/revisions >/dev/null 2>&1 && return
+  rm -f "$state/token"
+  (umask 077; api POST /api/v1/login "{\"secret\": \"$(cat "$state/mgmt/first-login")\"}" | jq -er .token > "$state/token.new")
+  mv "$state/token.new" "$state/token"
 }
 
 # Only where nothing was ever configured: an operator's work is left alone.
 sample_configuration() {
   local i ports="" members=""
-  [ "$(api GET /api/v1/revisions)" = "[]" ] || return 0
+  local revisions
+  revisions=$(api GET /api/v1/revisions)
+  [ "$revisions" = "[]" ] || return 0
   for i in $(seq 1 "$network"); do ports="$ports{\"name\": \"in$i\", \"role\": \"NETWORK\", \"device\": \"$(mac_of 1 "$i")\"},"; done
   for i in $(seq 1 "$tool"); do ports="$ports{\"name\": \"tool$i\", \"role\": \"TOOL\", \"device\": \"$(mac_of 2 "$i")\"},"; done
   local maps='{"name": "web-to-tool1", "sources": {"ports": ["in1"]},

@@ -2,11 +2,11 @@
 
 start_traffic() {
   [ -n "${SLUICE_LAB_QUIET:-}" ] && return
-  if ! [ -f "$state/servers.pid" ] || ! kill -0 "$(cat "$state/servers.pid")" 2>/dev/null; then
+  if ! is_process "$state/servers.pid" lab.d/servers; then
     setsid ip netns exec "$ns_b" "$top/image/lab.d/servers" "$state/servers" >>"$state/servers.log" 2>&1 </dev/null &
     echo $! > "$state/servers.pid"
   fi
-  if ! [ -f "$state/clients.pid" ] || ! kill -0 "$(cat "$state/clients.pid")" 2>/dev/null; then
+  if ! is_process "$state/clients.pid" lab.d/clients; then
     setsid ip netns exec "$ns_a" "$top/image/lab.d/clients" >>"$state/clients.log" 2>&1 </dev/null &
     echo $! > "$state/clients.pid"
   fi
@@ -23,7 +23,7 @@ any_received() {
 stop_traffic() {
   local who
   for who in clients servers; do
-    [ -f "$state/$who.pid" ] && kill -- "-$(cat "$state/$who.pid")" 2>/dev/null || true
+    is_process "$state/$who.pid" "lab.d/$who" && kill -- "-$(cat "$state/$who.pid")" 2>/dev/null || true
     rm -f "$state/$who.pid"
   done
 }

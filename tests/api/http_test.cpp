@@ -11,7 +11,8 @@ TEST_CASE("http: a target is decoded, and a malformed one is none") {
   CHECK(t->path == "/api/v1/maps/a b");
   CHECK(t->query.at("comment") == "x y&z");
   CHECK(t->query.at("flag").empty());
-  for (const char* bad : {"", "x", "/%", "/%4", "/%zz", "/%00", "/a\nb", "/?a=%0a", "http://host/"}) {
+  CHECK(api::parse_target("/%e2%82%ac%f0%9f%9a%b0")->path == "/\xe2\x82\xac\xf0\x9f\x9a\xb0");
+  for (const char* bad : {"", "x", "/%", "/%4", "/%zz", "/%00", "/a\nb", "/?a=%0a", "http://host/", "/%ff", "/?c=%c0%80", "/%ed%a0%80", "/%f4%90%80%80", "/%e2%82"}) {
     CAPTURE(bad);
     CHECK_FALSE(api::parse_target(bad));
   }
