@@ -49,6 +49,7 @@ class Sums {
     MapCounters sum{};
     if (slot >= used_.maps) return sum;
     for (auto& book : books_) {
+      sum.passed += book.map(slot).passed;
       sum.passed_by_default += book.map(slot).passed_by_default;
       sum.hidden += book.map(slot).hidden;
     }
@@ -97,16 +98,14 @@ void report_map(const MapPlan& map, const Plan& plan, const Sums& sums, v1::MapL
   out->set_name(map.name);
   out->set_id(map.id);
   const MapCounters counters = sums.map(map.slot);
-  Tally passed = counters.passed_by_default;
   for (std::size_t i = 0; i < map.rules.size(); ++i) {
     const Tally hits = sums.rule_hits(map.rules[i].slot);
-    if (map.rules[i].pass) passed += hits;
     auto* line = out->add_rules();
     line->set_id(map.rules[i].id);
     line->set_index(static_cast<uint32_t>(i));
     set(line->mutable_hits(), hits);
   }
-  set(out->mutable_passed(), passed);
+  set(out->mutable_passed(), counters.passed);
   set(out->mutable_passed_by_default(), counters.passed_by_default);
   set(out->mutable_hidden(), counters.hidden);
   for (const auto& destination : map.destinations) {
@@ -143,16 +142,21 @@ void report_group(const GroupPlan& group, const Plan& plan, const Sums& sums, v1
 
 }  // namespace
 
-v1::Ledger report_ledger(const Plan& plan, std::span<AccountBook> books, const SlotCounts& used,
+v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books, const SlotCounts& used,
                          std::span<const OutsideCounts> outside, int64_t frames_lost) {
   v1::Ledger out;
   const Sums sums(books, used);
   // Of every port slot: the copies of all legs that lead there, and of the retired ones.
   std::vector<LegCounters> copies(kReservedLegs);
   for (uint32_t slot = 0; slot < kReservedLegs; ++slot) copies[slot] = sums.leg(slot);
+  uint64_t unaccounted = static_cast<uint64_t>(frames_lost < 0 ? -frames_lost : frames_lost);
+  for (const auto& leg : departing) {
+    const LegCounters counted = sums.leg(leg.slot);
+    unaccounted += counted.unaccounted();
+    copies[leg.port] += counted;
+  }
   LegCounters retired{};
   for (const auto& c : copies) retired += c;
-  uint64_t unaccounted = static_cast<uint64_t>(frames_lost < 0 ? -frames_lost : frames_lost);
   for (const auto& map : plan.maps)
     for (const auto& destination : map.destinations)
       for (const auto& leg : destination.legs) {

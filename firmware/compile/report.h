@@ -22,8 +22,9 @@ struct OutsideCounts {
   uint64_t lost_in_kernel = 0;
 };
 
-/// The balanced account of all workers together. `books`: one a worker, each of one moment.
-[[nodiscard]] v1::Ledger report_ledger(const Plan& plan, std::span<AccountBook> books, const SlotCounts& used,
+/// The balanced account of all workers together. `departing`: retired legs whose account is not folded yet, with the slot that takes it
+/// over as port. `books`: one a worker, each of one moment.
+[[nodiscard]] v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books, const SlotCounts& used,
                                        std::span<const OutsideCounts> outside, int64_t frames_lost);
 
 /// A trace of one packet as steps in words.

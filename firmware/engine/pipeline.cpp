@@ -28,19 +28,24 @@ void Pipeline<Observer>::receive(Inlet& inlet) {
   for (unsigned i = 0; i < floor_.burst.size; ++i)
     count<Line::kDequeued>(floor_.book.port(inlet.port).dequeued, floor_.burst.frames[i].length);
   inlet.queue->refill(floor_.pool);
+  inlet.queue->kick();
 }
 
 /// Port rules that bind whatever maps say.
 template <class Observer>
 bool Pipeline<Observer>::admit(const Snapshot& snapshot, PortSlot port, unsigned i) {
-  const Frame& frame = floor_.burst.frames[i];
-  observe_.parsed(port, frame, floor_.burst.parsed[i]);
+  observe_.parsed(port, floor_.burst.frames[i], floor_.burst.parsed[i]);
   if (snapshot.receiving[port]) return true;
-  constexpr auto kReason = PacketDrop::kPortNotConfigured;
-  count<Line::kPacketDropped>(floor_.book.port(port).dropped[static_cast<unsigned>(kReason)], frame.length);
-  observe_.packet_dropped(kReason);
-  floor_.pool.hold(frame.index, 0);
+  drop_packet(port, i, PacketDrop::kPortNotConfigured);
   return false;
+}
+
+template <class Observer>
+void Pipeline<Observer>::drop_packet(PortSlot port, unsigned i, PacketDrop reason) {
+  const Frame& frame = floor_.burst.frames[i];
+  count<Line::kPacketDropped>(floor_.book.port(port).dropped[static_cast<unsigned>(reason)], frame.length);
+  observe_.packet_dropped(reason);
+  floor_.pool.hold(frame.index, 0);
 }
 
 /// Every map has its full view of the packet; only maps that consume hide it from later ones that consume, and a collector gets
@@ -66,6 +71,7 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, PortSlot port, unsign
     taken = true;  // a rule that drops has decided too: a collector is for what nobody thought of
     if (!verdict.pass) continue;
     MapCounters& counters = floor_.book.map(map.slot);
+    counters.passed += {1, frame.length};
     if (!by_rule) counters.passed_by_default += {1, frame.length};
     if (hidden) {
       counters.hidden += {1, frame.length};
@@ -152,21 +158,37 @@ bool Pipeline<Observer>::transmit() {
 template <class Observer>
 bool Pipeline<Observer>::collect_completions() {
   bool worked = false;
+  for (const PortSlot port : floor_.open_outlets) worked |= collect_completions_of(port);
+  return worked;
+}
+
+template <class Observer>
+bool Pipeline<Observer>::collect_completions_of(PortSlot port) {
+  Outlet& outlet = floor_.outlets[port];
   std::array<uint32_t, kBurst> done;
-  for (const PortSlot port : floor_.open_outlets) {
-    Outlet& outlet = floor_.outlets[port];
-    while (const unsigned n = outlet.queue->reap(done)) {
-      worked = true;
-      for (unsigned i = 0; i < n; ++i) {
-        const auto copy = outlet.copies->complete(done[i]);
-        if (!copy) continue;  // never posted by us: the census would show it
-        count<Line::kSent>(floor_.book.leg(copy->leg).sent, copy->frame.length);
-        uncount<Line::kInFlightDown>(floor_.book.leg(copy->leg).in_flight, copy->frame.length);
-        floor_.pool.release(copy->frame.index);
-      }
+  bool worked = false;
+  while (const unsigned n = outlet.queue->reap(done)) {
+    worked = true;
+    for (unsigned i = 0; i < n; ++i) {
+      const auto copy = outlet.copies->complete(done[i]);
+      if (!copy) continue;  // never posted by us: the census would show it
+      count<Line::kSent>(floor_.book.leg(copy->leg).sent, copy->frame.length);
+      uncount<Line::kInFlightDown>(floor_.book.leg(copy->leg).in_flight, copy->frame.length);
+      floor_.pool.release(copy->frame.index);
     }
   }
   return worked;
+}
+
+template <class Observer>
+void Pipeline<Observer>::drain(PortSlot port) {
+  for (Inlet& inlet : floor_.inlets) {
+    if (inlet.port != port) continue;
+    do {
+      receive(inlet);
+      for (unsigned i = 0; i < floor_.burst.size; ++i) drop_packet(port, i, PacketDrop::kPortNotConfigured);
+    } while (floor_.burst.size > 0);
+  }
 }
 
 template <class Observer>

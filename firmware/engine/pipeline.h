@@ -18,7 +18,11 @@ class Pipeline {
   /// One look at every port: what came in goes through all stages, what is done comes back. Returns whether there was work.
   bool run_once(const Snapshot& snapshot);
 
-  /// Takes all of an outlet's copies back, counted as `port_closed`; its queue is closed or about to be.
+  /// Takes what waits at a port that is about to be closed: dequeued, and dropped as `port_not_configured`.
+  void drain(PortSlot port);
+  /// Counts what an outlet has sent by now.
+  bool collect_completions_of(PortSlot port);
+  /// Takes all of an outlet's copies back, counted as `port_closed`. Its queue is closed: the kernel reads none of their frames any more.
   void abandon(PortSlot port);
 
   [[nodiscard]] Observer& observer() { return observe_; }
@@ -26,6 +30,7 @@ class Pipeline {
  private:
   void receive(Inlet& inlet);
   bool admit(const Snapshot& snapshot, PortSlot port, unsigned i);
+  void drop_packet(PortSlot port, unsigned i, PacketDrop reason);
   void fan_out(const Snapshot& snapshot, PortSlot port, unsigned i);
   void send_copies(const Snapshot& snapshot, uint32_t map, unsigned i);
   void queue_copy(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Frame& frame);

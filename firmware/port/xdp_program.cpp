@@ -117,6 +117,10 @@ Result<void> XdpProgram::direct(uint32_t queue, int socket_fd) {
   return {};
 }
 
+void XdpProgram::undirect(uint32_t queue) {
+  bpf_map_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object_, "sockets")), &queue);
+}
+
 uint64_t XdpProgram::read_misses() const {
   const int map = bpf_map__fd(bpf_object__find_map_by_name(object_, "misses"));
   std::vector<uint64_t> per_cpu(static_cast<size_t>(libbpf_num_possible_cpus()));
@@ -130,6 +134,11 @@ uint64_t XdpProgram::read_misses() const {
 uint64_t XdpProgram::misses() const { return read_misses() - misses_before_; }
 
 void XdpProgram::detach() {
+  bpf_tc_hook hook{};
+  hook.sz = sizeof hook;
+  hook.ifindex = static_cast<int>(ifindex_);
+  hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);  // both: takes the clsact qdisc away
+  bpf_tc_hook_destroy(&hook);
   std::error_code ignored;
   fs::remove_all(pin_directory_, ignored);
   pinned_ = false;

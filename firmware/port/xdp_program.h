@@ -21,6 +21,8 @@ class XdpProgram {
 
   /// From now on the queue's frames go to this AF_XDP socket (until the socket closes).
   [[nodiscard]] Result<void> direct(uint32_t queue, int socket_fd);
+  /// No more frames for this queue's socket: what arrives is a miss.
+  void undirect(uint32_t queue);
   /// Frames that met no socket since this program was attached, and before that (an earlier daemon's time, the gap included).
   [[nodiscard]] uint64_t misses() const;
   [[nodiscard]] uint64_t misses_before() const { return misses_before_; }

@@ -143,7 +143,7 @@ int run(const Options& options) {
   }
 
   for (auto& [name, sink] : panel.sinks) must(sink->finish());
-  const auto ledger = compile::report_ledger(compiled.plan, {&floor.book, 1}, compiled.snapshot->used, {}, floor.pool.census().lost());
+  const auto ledger = compile::report_ledger(compiled.plan, {}, {&floor.book, 1}, compiled.snapshot->used, {}, floor.pool.census().lost());
   if (!options.ledger.empty()) {
     std::ofstream file(options.ledger);
     file << config::to_json_pretty(ledger);

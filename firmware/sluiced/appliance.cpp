@@ -41,7 +41,10 @@ Result<void> Appliance::check_budget(const compile::Plan& plan) const {
 }
 
 Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run) {
+  if (!dry_run) prepared_.reset();
   auto compiled = compiler_.compile(config, revision);
+  // Slots that a refused or merely tried configuration was given go back as those of retired things do.
+  retired_pending_ = true;
   if (!compiled) return compiled.error();
   if (auto r = check_budget(compiled->plan); !r) return r;
   if (!dry_run) prepared_ = std::move(*compiled);
@@ -51,17 +54,26 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
 Result<void> Appliance::publish(uint64_t revision) {
   if (!prepared_ || prepared_->snapshot->revision != revision)
     return Error{ErrorCode::kConflict, "", "revision " + std::to_string(revision) + " was not prepared"};
+  // New ports first: a map that sends to a new tool finds it open.
+  panel_.open_new(prepared_->plan);
   plan_ = std::move(prepared_->plan);
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
-  panel_.reconcile(plan_);
+  reconcile_wanted_ = !panel_.reconcile(plan_);
   retired_pending_ = true;
   return {};
 }
 
 void Appliance::tick() {
-  if (retired_pending_) fold_retired();
+  // A port that could not be opened is tried again once a second.
+  constexpr unsigned kRetryTicks = 10;
+  if (reconcile_wanted_ || ++ticks_ % kRetryTicks == 0) {
+    reconcile_wanted_ = false;
+    panel_.reconcile(plan_);
+  }
+  // What is prepared has slots that no plan in force names yet.
+  if (retired_pending_ && !prepared_) fold_retired();
 }
 
 /// Accounts of legs, ports, maps and rules that are gone: legs and ports move to the slots that keep the sums whole, the rest is cleared.
@@ -135,7 +147,10 @@ v1::Ledger Appliance::ledger() {
     workers_[w]->read(books[w]);
   }
   const auto outside = panel_.outside_counts(plan_);
-  auto out = compile::report_ledger(plan_, books, publisher_.current()->used, outside, lost);
+  std::vector<compile::LegPlan> departing;
+  for (const auto& gone : compiler_.retired(plan_))
+    if (gone.kind == compile::Compiler::Retired::Kind::kLeg) departing.push_back({gone.slot, static_cast<PortSlot>(gone.into)});
+  auto out = compile::report_ledger(plan_, departing, books, publisher_.current()->used, outside, lost);
   out.set_epoch_unix_ns(epoch_ns_);
   out.set_revision(publisher_.current()->revision);
   return out;

@@ -37,7 +37,7 @@ class Appliance {
 
   /// Housekeeping, a few times a second: devices that came or went, accounts of what is no longer configured.
   void tick();
-  void links_changed() { panel_.reconcile(plan_); }
+  void links_changed() { reconcile_wanted_ = true; }
 
  private:
   [[nodiscard]] Result<void> check_budget(const compile::Plan& plan) const;
@@ -52,6 +52,8 @@ class Appliance {
   std::optional<compile::Compiled> prepared_;
   compile::Plan plan_;  ///< in force
   bool retired_pending_ = false;
+  bool reconcile_wanted_ = false;
+  unsigned ticks_ = 0;
   uint64_t started_ns_;
   uint64_t epoch_ns_;
 };

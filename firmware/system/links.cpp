@@ -164,6 +164,14 @@ Result<void> set_queues(const std::string& netdev, uint32_t queues) {
   return {};
 }
 
+void receive_plainly(const std::string& netdev) {
+  ethtool_value flags{ETHTOOL_GFLAGS, 0};
+  if (ethtool(netdev, &flags) != 0) return;
+  flags.cmd = ETHTOOL_SFLAGS;
+  flags.data &= ~static_cast<uint32_t>(ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
+  ethtool(netdev, &flags);
+}
+
 Result<UniqueFd> watch_links() {
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   sockaddr_nl address{};

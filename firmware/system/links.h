@@ -33,6 +33,10 @@ struct Link {
 /// Spreads reception over just so many queues, where the device can.
 [[nodiscard]] Result<void> set_queues(const std::string& netdev, uint32_t queues);
 
+/// Packets as they were on the wire: no VLAN tag taken aside by the NIC, none joined with others (LRO). Devices that never do either
+/// refuse, which is as good.
+void receive_plainly(const std::string& netdev);
+
 /// A socket that becomes readable when any link changes, appears or goes.
 [[nodiscard]] Result<UniqueFd> watch_links();
 /// Reads and forgets what a watch_links() socket has.

@@ -60,7 +60,7 @@ class Broker {
   }
   [[nodiscard]] std::size_t got(const std::string& port) const { return ports.at(port)->sent().size(); }
   [[nodiscard]] v1::Ledger ledger() {
-    return compile::report_ledger(compiled.plan, {&floor.book, 1}, compiled.snapshot->used, {}, floor.pool.census().lost());
+    return compile::report_ledger(compiled.plan, {}, {&floor.book, 1}, compiled.snapshot->used, {}, floor.pool.census().lost());
   }
 
   FrameMemory memory{kFrames, 11};

@@ -161,7 +161,7 @@ TEST_CASE("pipeline: a tool that takes nothing fills its own queue, and the othe
   for (uint32_t i = 0; i < kToolQueue + 500; ++i) in.arrive(web().bytes());
   while (pipeline.run_once(*broker.compiled.snapshot)) {}
   CHECK(good.sent().size() == kToolQueue + 500);
-  auto ledger = compile::report_ledger(broker.compiled.plan, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
+  auto ledger = compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
   CHECK(ledger.unaccounted() == 0);
   CHECK(ledger.ports(2).copies().dropped(0).reason() == "tool_queue_full");
   CHECK(ledger.ports(2).copies().dropped(0).packets() == 500);
@@ -169,7 +169,7 @@ TEST_CASE("pipeline: a tool that takes nothing fills its own queue, and the othe
   CHECK(floor.pool.census().held == kToolQueue);
   // The port is closed: what waited is dropped by name and every frame comes home.
   pipeline.abandon(stuck_slot);
-  ledger = compile::report_ledger(broker.compiled.plan, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
+  ledger = compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
   CHECK(ledger.unaccounted() == 0);
   CHECK(ledger.quiescent());
   CHECK(floor.pool.census().pool == kFrames);

@@ -84,6 +84,22 @@ class Account(unittest.TestCase):
         first_single = min(n for n, times in counts.items() if times == 1)
         self.assertTrue(all(times == (2 if n < first_single else 1) for n, times in counts.items()), "a frame was misrouted at a change")
 
+    def test_ports_that_are_closed_and_opened_under_load_keep_the_account_whole(self):
+        ports = {name: self.lab.get(f"/api/v1/ports/{name}") for name in ("in4", "tool1")}
+        generator = self.start_generator(FRAMES, pps=3000)
+        for name, enabled in [("in4", False), ("in4", True), ("tool1", False), ("tool1", True)] * 3:
+            before = self.lab.port(self.lab.ledger(), "in4")["received"]
+            wait_until("traffic", lambda: self.lab.port(self.lab.ledger(), "in4")["received"] != before)
+            self.lab.put(f"/api/v1/ports/{name}", {**ports[name], "enabled": enabled})
+        generated = self.finish(generator)
+        ledger = self.lab.settled()
+        in4 = self.lab.port(ledger, "in4")
+        self.assertGreater(in4["received"]["xdp_misses"], 0)
+        self.assertEqual(generated["sent"], in4["received"]["dequeued"]["packets"] + self.losses(in4))
+        for tool in ("tool1", "tool2"):
+            far_end = int(self.lab.in_ns("tools", "cat", f"/sys/class/net/{tool}/statistics/rx_packets", capture_output=True, text=True).stdout)
+            self.assertEqual(self.lab.port(ledger, tool)["copies"]["delivered"], far_end, tool)
+
     def test_removed_maps_keep_the_account_of_their_tools_whole(self):
         self.finish(self.start_generator(1000))
         self.lab.settled()
