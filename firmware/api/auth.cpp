@@ -58,7 +58,8 @@ Result<void> Auth::ensure_first_login(const std::string& file) {
   if (!known->empty()) return {};
   const std::string secret = make_secret(20);
   std::array<char, crypto_pwhash_STRBYTES> hash;
-  if (crypto_pwhash_str(hash.data(), secret.data(), secret.size(), crypto_pwhash_OPSLIMIT_INTERACTIVE, crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
+  if (crypto_pwhash_str(hash.data(), secret.data(), secret.size(), crypto_pwhash_OPSLIMIT_INTERACTIVE,
+                        crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
     return Error{ErrorCode::kInternal, "", "not enough memory to hash the first-login secret"};
   // The file first: a secret that is stored and shown nowhere would lock everybody out.
   if (auto r = write_private(file, secret + "\n"); !r) return r;

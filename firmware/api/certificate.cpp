@@ -74,7 +74,9 @@ Result<void> ensure_certificate(const std::string& certificate_file, const std::
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate = key ? make_certificate(key.get()) : nullptr;
   if (!certificate) return Error{ErrorCode::kInternal, "", "cannot make a TLS certificate"};
-  if (auto r = write_pem(key_file, 0600, [&](FILE* f) { return PEM_write_PrivateKey(f, key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1; }); !r)
+  if (auto r = write_pem(key_file, 0600,
+                         [&](FILE* f) { return PEM_write_PrivateKey(f, key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1; });
+      !r)
     return r;
   return write_pem(certificate_file, 0644, [&](FILE* f) { return PEM_write_X509(f, certificate.get()) == 1; });
 }

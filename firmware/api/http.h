@@ -10,10 +10,10 @@
 namespace sluice::api {
 
 struct Request {
-  std::string method;                          ///< "GET"
-  std::string path;                            ///< decoded, without query: "/api/v1/maps/web"
-  std::map<std::string, std::string> query;    ///< decoded
-  std::string authorization;                   ///< the header's value
+  std::string method;                        ///< "GET"
+  std::string path;                          ///< decoded, without query: "/api/v1/maps/web"
+  std::map<std::string, std::string> query;  ///< decoded
+  std::string authorization;                 ///< the header's value
   std::string if_match;
   std::string content_type;
   std::string body;

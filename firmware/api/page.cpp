@@ -34,7 +34,9 @@ std::string type_of(const pb::FieldDescriptor& field) {
     case pb::FieldDescriptor::CPPTYPE_ENUM:
       for (int i = 1; i < field.enum_type()->value_count(); ++i) type += (i == 1 ? "" : " | ") + field.enum_type()->value(i)->name();
       break;
-    case pb::FieldDescriptor::CPPTYPE_MESSAGE: type = "<a href=\"#" + field.message_type()->name() + "\">" + field.message_type()->name() + "</a>"; break;
+    case pb::FieldDescriptor::CPPTYPE_MESSAGE:
+      type = "<a href=\"#" + field.message_type()->name() + "\">" + field.message_type()->name() + "</a>";
+      break;
     default: type = "number";
   }
   return field.is_repeated() ? "list of " + type : type;
@@ -47,7 +49,8 @@ std::string limits_text(const pb::FieldDescriptor& field) {
   if (limits.required()) add("required");
   if (limits.output_only()) add("made by the server");
   if (limits.has_default_value()) add("default " + limits.default_value());
-  if (limits.has_min() || limits.has_max()) add(std::to_string(limits.min()) + " to " + (limits.has_max() ? std::to_string(limits.max()) : "any"));
+  if (limits.has_min() || limits.has_max())
+    add(std::to_string(limits.min()) + " to " + (limits.has_max() ? std::to_string(limits.max()) : "any"));
   if (limits.has_format()) add("form: " + limits.format() + (limits.has_range_max() ? " up to " + std::to_string(limits.range_max()) : ""));
   if (limits.has_refers_to()) add("name of one of " + limits.refers_to());
   if (limits.has_max_length()) add("at most " + std::to_string(limits.max_length()) + " bytes");
@@ -102,9 +105,10 @@ curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/
 <table>
 )";
   for (const auto& route : router.routes())
-    out << "<tr><td><code>" << route.method << "</code></td><td><code>" << escape(route.pattern) << "</code></td><td>" << escape(route.summary)
-        << (route.open ? " (no token needed)" : "") << "</td></tr>\n";
-  out << "</table>\n<h2>Model</h2>\n<p>A field with a default is filled in on write. References are given by name. A field that this version's engine does not do yet\n"
+    out << "<tr><td><code>" << route.method << "</code></td><td><code>" << escape(route.pattern) << "</code></td><td>"
+        << escape(route.summary) << (route.open ? " (no token needed)" : "") << "</td></tr>\n";
+  out << "</table>\n<h2>Model</h2>\n<p>A field with a default is filled in on write. References are given by name. A field that this "
+         "version's engine does not do yet\n"
          "is refused with code NOT_AVAILABLE.</p>\n";
   std::set<std::string> done;
   render_message(*v1::Config::descriptor(), done, out);

@@ -33,8 +33,9 @@ std::string etag(const Message& resource) {
 Result<void> check_if_match(const Request& request, const std::string& present) {
   if (request.if_match.empty() || request.if_match == present || (request.if_match == "*" && !present.empty())) return {};
   return Error{ErrorCode::kStale, "If-Match",
-               present.empty() ? "is given, and there is no such resource"
-                               : "is " + request.if_match + ", and the resource is at " + present + ": somebody changed it; GET it and try again"};
+               present.empty()
+                   ? "is given, and there is no such resource"
+                   : "is " + request.if_match + ", and the resource is at " + present + ": somebody changed it; GET it and try again"};
 }
 
 /// An error of the whole configuration, told to somebody who sent one resource: its path counts from that resource.
@@ -72,7 +73,8 @@ Response change(Context& c, const Request& request, const config::Configuration:
   if (!dry) return problem(dry.error());
   const auto outcome = c.configuration.change(author_of(request), edit, *dry);
   if (!outcome) return problem(relative(outcome.error(), prefix));
-  if (*dry) return ok(json::serialize(json::object{{"dry_run", true}, {"revision", outcome->revision}, {"would_change", outcome->changed}}));
+  if (*dry)
+    return ok(json::serialize(json::object{{"dry_run", true}, {"revision", outcome->revision}, {"would_change", outcome->changed}}));
   Response response = show(*outcome);
   response.headers["Sluice-Revision"] = std::to_string(outcome->revision);
   if (!outcome->warning.empty()) response.headers["Warning"] = "199 - \"" + outcome->warning + "\"";
@@ -97,7 +99,8 @@ Response show_resource(Context& c, Collection collection, const std::string& nam
 }
 
 Response put_resource(Context& c, Collection collection, const Request& request, const std::string& name) {
-  const std::unique_ptr<Message> body(google::protobuf::MessageFactory::generated_factory()->GetPrototype(collection->message_type())->New());
+  const std::unique_ptr<Message> body(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(collection->message_type())->New());
   if (auto r = config::from_json(request.body, *body); !r) return problem(r.error());
   const auto* name_field = body->GetDescriptor()->FindFieldByName("name");
   const auto* id_field = body->GetDescriptor()->FindFieldByName("id");
@@ -113,7 +116,8 @@ Response put_resource(Context& c, Collection collection, const Request& request,
     const std::string id = i >= 0 ? config::id_of(config::resource(next, collection, i)) : "";
     const std::string given_name = config::name_of(*body);
     if (i < 0 && given_name != name)
-      return Error{ErrorCode::kInvalid, indexed(collection, index) + ".name", "is \"" + given_name + "\", and the path says \"" + name + "\""};
+      return Error{ErrorCode::kInvalid, indexed(collection, index) + ".name",
+                   "is \"" + given_name + "\", and the path says \"" + name + "\""};
     if (i >= 0 && given_name != config::name_of(config::resource(next, collection, i)))
       return Error{ErrorCode::kInvalid, indexed(collection, index) + ".name", "cannot be changed by PUT"};
     if (const auto given_id = config::id_of(*body); !given_id.empty() && given_id != id)
@@ -228,14 +232,22 @@ Response login(Context& c, const Request& request) {
 
 void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth) {
   const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth});
-  router.add({"GET", "/", "this page", true, [&router](const auto&, const auto&) { return Response{200, render_page(router), "text/html; charset=utf-8", {}}; }});
-  router.add({"POST", "/api/v1/login", "{\"secret\": ...} for a bearer token", true, [c](const auto& r, const auto&) { return login(*c, r); }});
+  router.add({"GET", "/", "this page", true, [&router](const auto&, const auto&) {
+                return Response{200, render_page(router), "text/html; charset=utf-8", {}};
+              }});
+  router.add(
+      {"POST", "/api/v1/login", "{\"secret\": ...} for a bearer token", true, [c](const auto& r, const auto&) { return login(*c, r); }});
   router.add({"GET", "/api/v1/config", "the whole configuration", false, [c](const auto&, const auto&) { return show_config(*c); }});
-  router.add({"PUT", "/api/v1/config", "replaces the whole configuration", false, [c](const auto& r, const auto&) { return put_config(*c, r); }});
-  router.add({"GET", "/api/v1/revisions", "the last 200 revisions, newest first", false, [c](const auto&, const auto&) { return list_revisions(*c); }});
-  router.add({"GET", "/api/v1/status", "what is observed: ports, queues, workers", false, [c](const auto&, const auto&) { return show(c->telemetry.status()); }});
-  router.add({"GET", "/api/v1/ledger", "the account of every packet and copy", false, [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
-  router.add({"POST", "/api/v1/explain", "{\"port\": ..., \"packet\": hex}: what would happen to it, and why", false, [c](const auto& r, const auto&) { return explain(*c, r); }});
+  router.add(
+      {"PUT", "/api/v1/config", "replaces the whole configuration", false, [c](const auto& r, const auto&) { return put_config(*c, r); }});
+  router.add({"GET", "/api/v1/revisions", "the last 200 revisions, newest first", false,
+              [c](const auto&, const auto&) { return list_revisions(*c); }});
+  router.add({"GET", "/api/v1/status", "what is observed: ports, queues, workers", false,
+              [c](const auto&, const auto&) { return show(c->telemetry.status()); }});
+  router.add({"GET", "/api/v1/ledger", "the account of every packet and copy", false,
+              [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
+  router.add({"POST", "/api/v1/explain", "{\"port\": ..., \"packet\": hex}: what would happen to it, and why", false,
+              [c](const auto& r, const auto&) { return explain(*c, r); }});
   for (const auto* collection : config::collections()) {
     const std::string base = "/api/v1/" + collection->name();
     const std::string one = config::singular(collection);

@@ -79,8 +79,8 @@ std::optional<uint8_t> parse_protocol(std::string_view text) {
   };
   // IANA "Assigned Internet Protocol Numbers".
   static constexpr std::array kKnown{
-      Known{"tcp", 6},  Known{"udp", 17}, Known{"icmp", 1}, Known{"icmp6", 58}, Known{"sctp", 132}, Known{"gre", 47},
-      Known{"esp", 50}, Known{"ah", 51},  Known{"ospf", 89}, Known{"igmp", 2},  Known{"pim", 103},
+      Known{"tcp", 6},  Known{"udp", 17}, Known{"icmp", 1},  Known{"icmp6", 58}, Known{"sctp", 132}, Known{"gre", 47},
+      Known{"esp", 50}, Known{"ah", 51},  Known{"ospf", 89}, Known{"igmp", 2},   Known{"pim", 103},
   };
   for (const auto& k : kKnown)
     if (k.name == text) return k.number;

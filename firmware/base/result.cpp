@@ -9,11 +9,16 @@ struct Name {
   const char* name;
 };
 constexpr std::array kNames{
-    Name{ErrorCode::kInvalid, "INVALID"},           Name{ErrorCode::kNotAvailable, "NOT_AVAILABLE"},
-    Name{ErrorCode::kNotFound, "NOT_FOUND"},        Name{ErrorCode::kConflict, "CONFLICT"},
-    Name{ErrorCode::kStale, "STALE"},               Name{ErrorCode::kUnauthorised, "UNAUTHORISED"},
-    Name{ErrorCode::kTooLarge, "TOO_LARGE"},        Name{ErrorCode::kExhausted, "EXHAUSTED"},
-    Name{ErrorCode::kUnreachable, "UNREACHABLE"},   Name{ErrorCode::kInternal, "INTERNAL"},
+    Name{ErrorCode::kInvalid, "INVALID"},
+    Name{ErrorCode::kNotAvailable, "NOT_AVAILABLE"},
+    Name{ErrorCode::kNotFound, "NOT_FOUND"},
+    Name{ErrorCode::kConflict, "CONFLICT"},
+    Name{ErrorCode::kStale, "STALE"},
+    Name{ErrorCode::kUnauthorised, "UNAUTHORISED"},
+    Name{ErrorCode::kTooLarge, "TOO_LARGE"},
+    Name{ErrorCode::kExhausted, "EXHAUSTED"},
+    Name{ErrorCode::kUnreachable, "UNREACHABLE"},
+    Name{ErrorCode::kInternal, "INTERNAL"},
 };
 }  // namespace
 

@@ -11,15 +11,15 @@ namespace sluice {
 
 /// What kind of refusal; api/ maps each to one HTTP status, in one place.
 enum class ErrorCode {
-  kInvalid,        ///< the input is wrong: field_path names where
-  kNotAvailable,   ///< right, but this version's engine cannot do it
+  kInvalid,       ///< the input is wrong: field_path names where
+  kNotAvailable,  ///< right, but this version's engine cannot do it
   kNotFound,
-  kConflict,       ///< refers to or is referred to by something that forbids it
-  kStale,          ///< somebody else changed it meanwhile
+  kConflict,  ///< refers to or is referred to by something that forbids it
+  kStale,     ///< somebody else changed it meanwhile
   kUnauthorised,
   kTooLarge,
-  kExhausted,      ///< a budget (frames, slots) is used up
-  kUnreachable,    ///< the other daemon or a device does not answer
+  kExhausted,    ///< a budget (frames, slots) is used up
+  kUnreachable,  ///< the other daemon or a device does not answer
   kInternal,
 };
 
@@ -38,14 +38,23 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}          // NOLINT: conversions are the point
-  Result(Error error) : state_(std::move(error)) {}      // NOLINT
+  Result(T value) : state_(std::move(value)) {}      // NOLINT: conversions are the point
+  Result(Error error) : state_(std::move(error)) {}  // NOLINT
   explicit operator bool() const { return std::holds_alternative<T>(state_); }
-  T& operator*() { assert(*this); return std::get<T>(state_); }
-  const T& operator*() const { assert(*this); return std::get<T>(state_); }
+  T& operator*() {
+    assert(*this);
+    return std::get<T>(state_);
+  }
+  const T& operator*() const {
+    assert(*this);
+    return std::get<T>(state_);
+  }
   T* operator->() { return &**this; }
   const T* operator->() const { return &**this; }
-  const Error& error() const { assert(!*this); return std::get<Error>(state_); }
+  const Error& error() const {
+    assert(!*this);
+    return std::get<Error>(state_);
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -55,9 +64,12 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}      // NOLINT
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT
   explicit operator bool() const { return !error_; }
-  const Error& error() const { assert(error_); return *error_; }
+  const Error& error() const {
+    assert(error_);
+    return *error_;
+  }
 
  private:
   std::optional<Error> error_;

@@ -54,12 +54,19 @@ class Compilation {
       if (port.role() == v1::PortRole::UNSPECIFIED) return invalid(path + ".role", "must be NETWORK, TOOL or HYBRID");
       if (!port.device().empty()) {
         const auto [other, is_new] = device_of.emplace(port.device(), port.name());
-        if (!is_new) return Error{ErrorCode::kConflict, path + ".device", "\"" + port.device() + "\" is the device of port \"" + other->second + "\" already"};
+        if (!is_new)
+          return Error{ErrorCode::kConflict, path + ".device",
+                       "\"" + port.device() + "\" is the device of port \"" + other->second + "\" already"};
       }
       const auto slot = port_slots_.of(port.id());
       if (!slot) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kRetiredPort) + " ports"};
-      PortPlan plan{port.id(), port.name(), static_cast<PortSlot>(*slot), port.role(), port.device(),
-                    !port.has_enabled() || port.enabled(), port.has_mtu() ? port.mtu() : 1500};
+      PortPlan plan{port.id(),
+                    port.name(),
+                    static_cast<PortSlot>(*slot),
+                    port.role(),
+                    port.device(),
+                    !port.has_enabled() || port.enabled(),
+                    port.has_mtu() ? port.mtu() : 1500};
       // A chunk of 2,048 bytes less the kernel's headroom of 256, the Ethernet header and two VLAN tags.
       constexpr uint32_t kMaxMtu = 2048 - 256 - 14 - 8;
       if (plan.mtu > kMaxMtu)
@@ -86,7 +93,8 @@ class Compilation {
     const auto found = ports_.find(id);
     if (found == ports_.end()) return invalid(path, "there is no port \"" + id + "\"");
     if (found->second.role == v1::PortRole::NETWORK)
-      return invalid(path, "\"" + found->second.name + "\" is a network port, which never sends; a destination must be a TOOL or HYBRID port");
+      return invalid(path,
+                     "\"" + found->second.name + "\" is a network port, which never sends; a destination must be a TOOL or HYBRID port");
     return found->second.slot;
   }
 
@@ -190,7 +198,8 @@ class Compilation {
       auto match = compile_match(rule.match(), here + ".match");
       if (!match) return match.error();
       const auto slot = rule_slots_.of(rule.id());
-      if (!slot) return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
+      if (!slot)
+        return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
       const bool pass = rule.action() == v1::Action::PASS;
       plan.rules.push_back({rule.id(), *slot, pass});
       if (rule.has_enabled() && !rule.enabled()) continue;
@@ -226,7 +235,9 @@ class Compilation {
       return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
     for (const auto& [key, port] : ways) {
       const auto leg = leg_slots_.of(plan.id + "/" + key);
-      if (!leg) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kMaxSlots.legs - kReservedLegs) + " ways from maps to tools"};
+      if (!leg)
+        return Error{ErrorCode::kExhausted, path,
+                     "no more than " + std::to_string(kMaxSlots.legs - kReservedLegs) + " ways from maps to tools"};
       leg_ports_.resize(std::max<std::size_t>(leg_ports_.size(), *leg + 1), kNoPort);
       leg_ports_[*leg] = port;
       compiled.legs.push_back(*leg);

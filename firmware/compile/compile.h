@@ -32,8 +32,8 @@ struct LegPlan {
   PortSlot port = kNoPort;  ///< kNoPort: no member to send to
 };
 struct DestinationPlan {
-  std::string target;       ///< name of the port or tool group
-  std::string group_id;     ///< empty: a port
+  std::string target;    ///< name of the port or tool group
+  std::string group_id;  ///< empty: a port
   std::vector<LegPlan> legs;
 };
 struct RulePlan {

@@ -69,8 +69,7 @@ class Sums {
 
 const char* role_name(v1::PortRole::Value role) { return v1::PortRole::Value_Name(role).c_str(); }
 
-void report_port(const PortPlan& port, const Sums& sums, const LegCounters& copies, const OutsideCounts* outside,
-                 v1::PortLedger* out) {
+void report_port(const PortPlan& port, const Sums& sums, const LegCounters& copies, const OutsideCounts* outside, v1::PortLedger* out) {
   out->set_name(port.name);
   out->set_id(port.id);
   out->set_role(role_name(port.role));

@@ -24,8 +24,8 @@ struct OutsideCounts {
 
 /// The balanced account of all workers together. `departing`: retired legs whose account is not folded yet, with the slot that takes it
 /// over as port. `books`: one a worker, each of one moment.
-[[nodiscard]] v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books, const SlotCounts& used,
-                                       std::span<const OutsideCounts> outside, int64_t frames_lost);
+[[nodiscard]] v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books,
+                                       const SlotCounts& used, std::span<const OutsideCounts> outside, int64_t frames_lost);
 
 /// A trace of one packet as steps in words.
 [[nodiscard]] v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps);

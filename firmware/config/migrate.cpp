@@ -10,8 +10,9 @@ Result<void> migrate(SQLite::Database& db) {
   const int have = db.execAndGet("PRAGMA user_version").getInt();
   const int want = static_cast<int>(kMigrations.size());
   if (have > want)
-    return Error{ErrorCode::kInvalid, "", "the database has schema " + std::to_string(have) + ", this version knows " + std::to_string(want) +
-                                              "; it was written by a newer Sluice"};
+    return Error{ErrorCode::kInvalid, "",
+                 "the database has schema " + std::to_string(have) + ", this version knows " + std::to_string(want) +
+                     "; it was written by a newer Sluice"};
   for (int step = have; step < want; ++step) {
     SQLite::Transaction transaction(db);
     db.exec(kMigrations[static_cast<std::size_t>(step)]);

@@ -84,9 +84,11 @@ Result<uint64_t> unsigned_number(const json::value& v, uint64_t max, const std::
   } else if (v.is_string()) {
     const auto& s = v.get_string();
     const auto [stop, failed] = std::from_chars(s.data(), s.data() + s.size(), n);
-    if (s.empty() || failed != std::errc{} || stop != s.data() + s.size()) return invalid(path, "\"" + std::string(s) + "\" is not a whole number");
+    if (s.empty() || failed != std::errc{} || stop != s.data() + s.size())
+      return invalid(path, "\"" + std::string(s) + "\" is not a whole number");
   } else {
-    return invalid(path, "must be a whole number from 0 to " + std::to_string(max) + ", not " + (v.is_number() ? json::serialize(v) : describe(v)));
+    return invalid(
+        path, "must be a whole number from 0 to " + std::to_string(max) + ", not " + (v.is_number() ? json::serialize(v) : describe(v)));
   }
   if (n > max) return invalid(path, std::to_string(n) + " is more than " + std::to_string(max));
   return n;
@@ -138,8 +140,7 @@ Result<void> read_value(const json::value& v, pb::Message& out, const Field& fie
       add ? r->AddString(&out, &field, std::move(text)) : r->SetString(&out, &field, std::move(text));
       return {};
     }
-    case Field::CPPTYPE_MESSAGE:
-      return read_message(v, add ? *r->AddMessage(&out, &field) : *r->MutableMessage(&out, &field), path);
+    case Field::CPPTYPE_MESSAGE: return read_message(v, add ? *r->AddMessage(&out, &field) : *r->MutableMessage(&out, &field), path);
     default: return Error{ErrorCode::kInternal, path, "has a type that the API does not carry"};
   }
 }
@@ -189,11 +190,20 @@ class DuplicateFinder {
   std::string duplicate;
   bool on_document_begin(error&) { return true; }
   bool on_document_end(error&) { return true; }
-  bool on_object_begin(error&) { keys_.emplace_back(); return true; }
-  bool on_object_end(std::size_t, error&) { keys_.pop_back(); return true; }
+  bool on_object_begin(error&) {
+    keys_.emplace_back();
+    return true;
+  }
+  bool on_object_end(std::size_t, error&) {
+    keys_.pop_back();
+    return true;
+  }
   bool on_array_begin(error&) { return true; }
   bool on_array_end(std::size_t, error&) { return true; }
-  bool on_key_part(json::string_view s, std::size_t, error&) { partial_ += s; return true; }
+  bool on_key_part(json::string_view s, std::size_t, error&) {
+    partial_ += s;
+    return true;
+  }
   bool on_key(json::string_view s, std::size_t, error& e) {
     partial_ += s;
     if (!keys_.back().insert(partial_).second) {

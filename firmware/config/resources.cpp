@@ -1,7 +1,6 @@
 #include "config/resources.h"
 
 #include <google/protobuf/util/message_differencer.h>
-
 #include <sodium.h>
 
 #include <array>
@@ -228,7 +227,8 @@ v1::Config with_names(const v1::Config& config) {
   v1::Config out = config;
   std::map<std::string, std::string> names;  // ids are unique over all collections
   for (const auto* collection : collections())
-    for (int i = 0; i < count(config, collection); ++i) names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
+    for (int i = 0; i < count(config, collection); ++i)
+      names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
   (void)for_references(out, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
     if (const auto name = names.find(get_reference(m, f, i)); name != names.end()) set_reference(m, f, i, name->second);
     return {};

@@ -82,7 +82,8 @@ Result<Store::Loaded> Store::load() try {
   return failed("reading the configuration", e);
 }
 
-Result<uint64_t> Store::commit(const v1::Config& before, const v1::Config& after, const std::string& author, const std::string& comment) try {
+Result<uint64_t> Store::commit(const v1::Config& before, const v1::Config& after, const std::string& author,
+                               const std::string& comment) try {
   const auto old_rows = rows_of(before);
   const auto new_rows = rows_of(after);
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);

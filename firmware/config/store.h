@@ -37,7 +37,8 @@ class Store {
 
   /// Writes `after` as the next revision: changed resource rows, the revision, the change log; all or nothing, on disk when it
   /// returns. `before` is what load() or the last commit left.
-  [[nodiscard]] Result<uint64_t> commit(const v1::Config& before, const v1::Config& after, const std::string& author, const std::string& comment);
+  [[nodiscard]] Result<uint64_t> commit(const v1::Config& before, const v1::Config& after, const std::string& author,
+                                        const std::string& comment);
 
   /// The newest first.
   [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit);

@@ -19,9 +19,9 @@ struct Author {
 
 /// What became of a change.
 struct Outcome {
-  uint64_t revision = 0;   ///< in force now; unchanged if nothing was changed
+  uint64_t revision = 0;  ///< in force now; unchanged if nothing was changed
   bool changed = false;
-  std::string warning;     ///< committed, but the data plane went away before it could be published
+  std::string warning;  ///< committed, but the data plane went away before it could be published
 };
 
 /// Any thread; one change at a time.
@@ -56,7 +56,7 @@ class Configuration {
   DataPlane& data_plane_;
   mutable std::mutex mutex_;  ///< guards everything below and the store
   uint64_t revision_ = 0;
-  v1::Config config_;         ///< references by id
+  v1::Config config_;  ///< references by id
 };
 
 }  // namespace sluice::config

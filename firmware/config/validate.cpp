@@ -18,9 +18,7 @@ using pb::Message;
 
 Error invalid(std::string path, std::string message) { return {ErrorCode::kInvalid, std::move(path), std::move(message)}; }
 
-bool is_uuid_like(std::string_view s) {
-  return s.size() == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-';
-}
+bool is_uuid_like(std::string_view s) { return s.size() == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-'; }
 
 bool is_name(std::string_view s) {
   const auto allowed = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.'; };
@@ -74,7 +72,8 @@ Result<void> check_text(const FieldDescriptor& field, const std::string& value, 
 
 Result<void> check_number(const FieldDescriptor& field, uint64_t value, const std::string& path) {
   const auto& limits = limits_of(field);
-  if ((limits.has_min() && value < static_cast<uint64_t>(limits.min())) || (limits.has_max() && value > static_cast<uint64_t>(limits.max())))
+  if ((limits.has_min() && value < static_cast<uint64_t>(limits.min())) ||
+      (limits.has_max() && value > static_cast<uint64_t>(limits.max())))
     return invalid(path, std::to_string(value) + " is outside " + std::to_string(limits.min()) + " to " + std::to_string(limits.max()));
   return {};
 }
@@ -84,10 +83,14 @@ Result<void> check_message(const Message& message, const std::string& path);
 Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const std::string& path) {
   const auto* r = m.GetReflection();
   switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_STRING: return check_text(field, i < 0 ? r->GetString(m, &field) : r->GetRepeatedString(m, &field, i), path);
-    case FieldDescriptor::CPPTYPE_UINT32: return check_number(field, i < 0 ? r->GetUInt32(m, &field) : r->GetRepeatedUInt32(m, &field, i), path);
-    case FieldDescriptor::CPPTYPE_UINT64: return check_number(field, i < 0 ? r->GetUInt64(m, &field) : r->GetRepeatedUInt64(m, &field, i), path);
-    case FieldDescriptor::CPPTYPE_MESSAGE: return check_message(i < 0 ? r->GetMessage(m, &field) : r->GetRepeatedMessage(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_STRING:
+      return check_text(field, i < 0 ? r->GetString(m, &field) : r->GetRepeatedString(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return check_number(field, i < 0 ? r->GetUInt32(m, &field) : r->GetRepeatedUInt32(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return check_number(field, i < 0 ? r->GetUInt64(m, &field) : r->GetRepeatedUInt64(m, &field, i), path);
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return check_message(i < 0 ? r->GetMessage(m, &field) : r->GetRepeatedMessage(m, &field, i), path);
     default: return {};
   }
 }

@@ -20,8 +20,8 @@ inline constexpr uint32_t kNoRule = 0xFFFFFFFF;
 
 /// A map that passes a packet, or whose rule drops it.
 struct Verdict {
-  uint32_t map = 0;        ///< position in Snapshot::maps
-  uint32_t rule = kNoRule; ///< position in Snapshot::rule_slots; kNoRule: the map's default passed it
+  uint32_t map = 0;         ///< position in Snapshot::maps
+  uint32_t rule = kNoRule;  ///< position in Snapshot::rule_slots; kNoRule: the map's default passed it
   bool pass = false;
 };
 
@@ -46,8 +46,8 @@ struct ClassifierRule {
 /// What of a map decides whether a packet is looked at, and the rules in order.
 struct ClassifierMap {
   uint32_t map = 0;
-  std::bitset<128> ports;     ///< by port slot
-  std::vector<Range> vlans;   ///< outermost tag; empty and not untagged: any
+  std::bitset<128> ports;    ///< by port slot
+  std::vector<Range> vlans;  ///< outermost tag; empty and not untagged: any
   bool untagged = false;
   bool default_pass = false;
   std::vector<ClassifierRule> rules;

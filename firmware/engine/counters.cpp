@@ -74,8 +74,7 @@ void PublishedBook::publish(AccountBook& book, const SlotCounts& used) {
   used_[2].store(used.maps, std::memory_order_release);
   used_[3].store(used.rules, std::memory_order_release);
   for (const auto [at, words] : stretches(used))
-    for (std::size_t i = at; i < at + words; ++i)
-      std::atomic_ref(shared_.words()[i]).store(book.words()[i], std::memory_order_release);
+    for (std::size_t i = at; i < at + words; ++i) std::atomic_ref(shared_.words()[i]).store(book.words()[i], std::memory_order_release);
   sequence_.store(sequence + 2, std::memory_order_release);
 }
 
@@ -85,11 +84,9 @@ SlotCounts PublishedBook::read(AccountBook& into) const {
     if (before & 1) continue;
     const SlotCounts used{used_[0].load(std::memory_order_acquire), used_[1].load(std::memory_order_acquire),
                           used_[2].load(std::memory_order_acquire), used_[3].load(std::memory_order_acquire)};
-    if (used.ports > kMaxSlots.ports || used.legs > kMaxSlots.legs || used.maps > kMaxSlots.maps || used.rules > kMaxSlots.rules)
-      continue;
+    if (used.ports > kMaxSlots.ports || used.legs > kMaxSlots.legs || used.maps > kMaxSlots.maps || used.rules > kMaxSlots.rules) continue;
     for (const auto [at, words] : stretches(used))
-      for (std::size_t i = at; i < at + words; ++i)
-        into.words()[i] = std::atomic_ref(shared_.words()[i]).load(std::memory_order_acquire);
+      for (std::size_t i = at; i < at + words; ++i) into.words()[i] = std::atomic_ref(shared_.words()[i]).load(std::memory_order_acquire);
     if (sequence_.load(std::memory_order_relaxed) == before) return used;
   }
 }

@@ -50,7 +50,7 @@ struct LegCounters {
 
 /// Statistics of a map or a rule; no part of the balance.
 struct MapCounters {
-  Tally passed;             ///< hidden ones included
+  Tally passed;  ///< hidden ones included
   Tally passed_by_default;
   Tally hidden;  ///< passed, but an earlier consuming map had taken it
 };

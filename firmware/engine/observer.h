@@ -13,8 +13,16 @@ namespace sluice {
 
 /// Every place where the ledger is written. An observer may forbid one: the test that a lost increment is noticed.
 enum class Line : uint8_t {
-  kDequeued, kPacketDropped, kUnmatched, kFannedOut,
-  kCreated, kMerged, kCopyDropped, kSent, kInFlightUp, kInFlightDown,
+  kDequeued,
+  kPacketDropped,
+  kUnmatched,
+  kFannedOut,
+  kCreated,
+  kMerged,
+  kCopyDropped,
+  kSent,
+  kInFlightUp,
+  kInFlightDown,
   kCount,
 };
 

@@ -19,9 +19,8 @@ void SnapshotPublisher::publish(std::unique_ptr<const Snapshot> snapshot) noexce
 
 bool SnapshotPublisher::retire() {
   const uint64_t epoch = epoch_.load(std::memory_order_relaxed);
-  const bool passed = std::all_of(readers_.begin(), readers_.end(), [epoch](const SnapshotReader* r) {
-    return r->seen_.load(std::memory_order_seq_cst) >= epoch;
-  });
+  const bool passed = std::all_of(readers_.begin(), readers_.end(),
+                                  [epoch](const SnapshotReader* r) { return r->seen_.load(std::memory_order_seq_cst) >= epoch; });
   if (passed) retired_.clear();
   return passed;
 }

@@ -26,7 +26,7 @@ struct Group {
 
 /// Where a map sends. legs: one for a port; for a group one a member and one more for "no member".
 struct SnapshotDestination {
-  PortSlot port = kNoPort;    ///< kNoPort: a group
+  PortSlot port = kNoPort;  ///< kNoPort: a group
   uint32_t group = 0;
   std::vector<uint32_t> legs;
 };

@@ -11,7 +11,17 @@ namespace sluice {
 /// One thing that happened to a packet. Numbers are positions in the snapshot; people's names are added by whoever has the Config.
 struct TraceStep {
   enum class Kind : uint8_t {
-    kParsed, kPacketDropped, kRulePassed, kRuleDropped, kDefaultPassed, kHidden, kUnmatched, kDistributed, kMerged, kCopyDropped, kQueued,
+    kParsed,
+    kPacketDropped,
+    kRulePassed,
+    kRuleDropped,
+    kDefaultPassed,
+    kHidden,
+    kUnmatched,
+    kDistributed,
+    kMerged,
+    kCopyDropped,
+    kQueued,
   };
   Kind kind;
   PortSlot port = kNoPort;
@@ -30,9 +40,7 @@ struct Tracer : Unwatched {
   void parsed(PortSlot port, const Frame& frame, const Parsed& p) {
     steps.push_back({.kind = TraceStep::Kind::kParsed, .port = port, .parsed = p, .length = frame.length});
   }
-  void packet_dropped(PacketDrop reason) {
-    steps.push_back({.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)});
-  }
+  void packet_dropped(PacketDrop reason) { steps.push_back({.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
   void judged(const Verdict& v, uint32_t rule_slot, bool hidden) {
     using enum TraceStep::Kind;
     const auto kind = !v.pass ? kRuleDropped : v.rule == kNoRule ? kDefaultPassed : kRulePassed;

@@ -17,10 +17,22 @@ void parse_l4(Bytes packet, std::size_t offset, std::size_t end, Parsed& out) {
   std::size_t header = 0;
   L4 kind = L4::kNone;
   switch (out.ip_protocol) {
-    case ip_protocol::kTcp: kind = L4::kTcp; header = kTcpMinSize; break;
-    case ip_protocol::kUdp: kind = L4::kUdp; header = kUdpSize; break;
-    case ip_protocol::kIcmp: kind = L4::kIcmp; header = kIcmpSize; break;
-    case ip_protocol::kIcmpv6: kind = L4::kIcmpv6; header = kIcmpSize; break;
+    case ip_protocol::kTcp:
+      kind = L4::kTcp;
+      header = kTcpMinSize;
+      break;
+    case ip_protocol::kUdp:
+      kind = L4::kUdp;
+      header = kUdpSize;
+      break;
+    case ip_protocol::kIcmp:
+      kind = L4::kIcmp;
+      header = kIcmpSize;
+      break;
+    case ip_protocol::kIcmpv6:
+      kind = L4::kIcmpv6;
+      header = kIcmpSize;
+      break;
     default: return;
   }
   // ICMP belongs to IPv4 and ICMPv6 to IPv6; the other way round the bytes mean nothing.

@@ -19,16 +19,16 @@ enum class L4 : uint8_t { kNone, kTcp, kUdp, kIcmp, kIcmpv6 };
 enum class Fragment : uint8_t { kWhole, kFirst, kLater };
 
 namespace parse_flag {
-inline constexpr uint8_t kTruncated = 1;    ///< a header ends behind the packet's last byte
-inline constexpr uint8_t kMalformed = 2;    ///< a length or version field contradicts itself
-inline constexpr uint8_t kTooDeep = 4;      ///< more tags or extension headers than the parser follows
-inline constexpr uint8_t kHasPorts = 8;     ///< src_port and dst_port were read
-inline constexpr uint8_t kHasIcmpType = 16; ///< icmp_type and icmp_code were read
+inline constexpr uint8_t kTruncated = 1;     ///< a header ends behind the packet's last byte
+inline constexpr uint8_t kMalformed = 2;     ///< a length or version field contradicts itself
+inline constexpr uint8_t kTooDeep = 4;       ///< more tags or extension headers than the parser follows
+inline constexpr uint8_t kHasPorts = 8;      ///< src_port and dst_port were read
+inline constexpr uint8_t kHasIcmpType = 16;  ///< icmp_type and icmp_code were read
 }  // namespace parse_flag
 
 /// One layer set. Offsets are bytes from the start of the frame and are valid where the layer is not kNone.
 struct Parsed {
-  uint16_t ethertype = 0;       ///< behind all tags; below 0x0600 a length (802.3)
+  uint16_t ethertype = 0;  ///< behind all tags; below 0x0600 a length (802.3)
   uint16_t l3_offset = 0;
   uint16_t l4_offset = 0;
   uint16_t payload_offset = 0;  ///< behind the innermost header that parsed
@@ -36,10 +36,10 @@ struct Parsed {
   uint16_t dst_port = 0;
   L3 l3 = L3::kNone;
   L4 l4 = L4::kNone;
-  uint8_t ip_protocol = 0;      ///< behind IPv6 extension headers; valid where l3 is IP and protocol_known
+  uint8_t ip_protocol = 0;  ///< behind IPv6 extension headers; valid where l3 is IP and protocol_known
   bool protocol_known = false;
   Fragment fragment = Fragment::kWhole;
-  uint8_t flags = 0;            ///< parse_flag
+  uint8_t flags = 0;  ///< parse_flag
   uint8_t icmp_type = 0;
   uint8_t icmp_code = 0;
   uint8_t vlan_count = 0;

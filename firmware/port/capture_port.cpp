@@ -37,7 +37,8 @@ Result<std::unique_ptr<CaptureSource>> CaptureSource::open(const std::string& pa
   auto source = std::unique_ptr<CaptureSource>(new CaptureSource(file, path, slot, memory, timeline));
   if (const int type = pcap_datalink(file); type != DLT_EN10MB) {
     const char* name = pcap_datalink_val_to_name(type);
-    return Error{ErrorCode::kInvalid, path, "holds " + std::string(name ? name : "unknown") + " packets; only Ethernet captures can be replayed"};
+    return Error{ErrorCode::kInvalid, path,
+                 "holds " + std::string(name ? name : "unknown") + " packets; only Ethernet captures can be replayed"};
   }
   source->advance();
   return source;

@@ -41,8 +41,8 @@ class CaptureTimeline {
 class CaptureSource final : public PortQueue {
  public:
   /// Errors name the file and libpcap's reason. Only Ethernet captures.
-  [[nodiscard]] static Result<std::unique_ptr<CaptureSource>> open(const std::string& path, PortSlot slot,
-                                                                   const FrameMemory& memory, CaptureTimeline& timeline);
+  [[nodiscard]] static Result<std::unique_ptr<CaptureSource>> open(const std::string& path, PortSlot slot, const FrameMemory& memory,
+                                                                   CaptureTimeline& timeline);
   ~CaptureSource() override;
 
   void rx_burst(Burst& burst, FramePool& pool) override;

@@ -18,9 +18,7 @@ struct FrameCensus {
   uint64_t lent = 0;    ///< in a port's fill ring or on its way from there
   uint64_t held = 0;    ///< referred to by tool queues and tx rings
   uint64_t worker = 0;  ///< in the worker's hands: the rest of the records
-  [[nodiscard]] int64_t lost() const {
-    return static_cast<int64_t>(total) - static_cast<int64_t>(pool + lent + held + worker);
-  }
+  [[nodiscard]] int64_t lost() const { return static_cast<int64_t>(total) - static_cast<int64_t>(pool + lent + held + worker); }
 };
 
 /// Worker-private; no member is safe to call from another thread.

@@ -117,9 +117,7 @@ Result<void> XdpProgram::direct(uint32_t queue, int socket_fd) {
   return {};
 }
 
-void XdpProgram::undirect(uint32_t queue) {
-  bpf_map_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object_, "sockets")), &queue);
-}
+void XdpProgram::undirect(uint32_t queue) { bpf_map_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object_, "sockets")), &queue); }
 
 uint64_t XdpProgram::read_misses() const {
   const int map = bpf_map__fd(bpf_object__find_map_by_name(object_, "misses"));

@@ -43,8 +43,8 @@ void XskPort::refill(FramePool& pool) {
 }
 
 unsigned XskPort::tx_burst(std::span<const Frame> frames) {
-  const auto count = std::min<uint32_t>(static_cast<uint32_t>(frames.size()),
-                                        xsk_prod_nb_free(&socket_->tx, static_cast<uint32_t>(frames.size())));
+  const auto count =
+      std::min<uint32_t>(static_cast<uint32_t>(frames.size()), xsk_prod_nb_free(&socket_->tx, static_cast<uint32_t>(frames.size())));
   if (count == 0) return 0;
   uint32_t at = 0;
   xsk_ring_prod__reserve(&socket_->tx, count, &at);
@@ -63,8 +63,7 @@ unsigned XskPort::reap(std::span<uint32_t> done) {
   if (outstanding_ == 0) return 0;
   uint32_t at = 0;
   const uint32_t count = xsk_ring_cons__peek(&socket_->completion, static_cast<uint32_t>(done.size()), &at);
-  for (uint32_t i = 0; i < count; ++i)
-    done[i] = memory_.index_of(*xsk_ring_cons__comp_addr(&socket_->completion, at + i));
+  for (uint32_t i = 0; i < count; ++i) done[i] = memory_.index_of(*xsk_ring_cons__comp_addr(&socket_->completion, at + i));
   if (count) xsk_ring_cons__release(&socket_->completion, count);
   outstanding_ -= count;
   return count;
@@ -74,8 +73,7 @@ void XskPort::kick() {
   const bool unsent = outstanding_ && __atomic_load_n(socket_->tx.consumer, __ATOMIC_ACQUIRE) != *socket_->tx.producer;
   if (unsent && xsk_ring_prod__needs_wakeup(&socket_->tx))
     sendto(socket_->fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);  // EAGAIN, EBUSY: the next loop asks again
-  if (receives_ && xsk_ring_prod__needs_wakeup(&socket_->fill))
-    recvfrom(socket_->fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+  if (receives_ && xsk_ring_prod__needs_wakeup(&socket_->fill)) recvfrom(socket_->fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
 }  // namespace sluice

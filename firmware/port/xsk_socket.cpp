@@ -17,9 +17,7 @@
 namespace sluice {
 namespace {
 
-Error failed(const std::string& what, int error) {
-  return {ErrorCode::kUnreachable, "", what + ": " + std::strerror(error)};
-}
+Error failed(const std::string& what, int error) { return {ErrorCode::kUnreachable, "", what + ": " + std::strerror(error)}; }
 
 template <class T>
 bool set_option(int fd, int option, const T& value) {
@@ -41,8 +39,7 @@ xdp_statistics XskSocket::statistics() const {
   return s;
 }
 
-Result<void> XskSocket::map_ring(const xdp_ring_offset& offsets, uint32_t entries, std::size_t entry_size, uint64_t page,
-                                 auto& ring) {
+Result<void> XskSocket::map_ring(const xdp_ring_offset& offsets, uint32_t entries, std::size_t entry_size, uint64_t page, auto& ring) {
   const std::size_t size = offsets.desc + entries * entry_size;
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), static_cast<off_t>(page));
   if (memory == MAP_FAILED) return failed("mapping an AF_XDP ring", errno);
@@ -81,8 +78,7 @@ Result<void> XskSocket::map_rings(const XskRings& rings) {
   return {};
 }
 
-Result<std::unique_ptr<XskSocket>> XskUmem::open(unsigned ifindex, const std::string& netdev, uint32_t queue,
-                                                 const XskRings& rings) {
+Result<std::unique_ptr<XskSocket>> XskUmem::open(unsigned ifindex, const std::string& netdev, uint32_t queue, const XskRings& rings) {
   const std::string where = netdev + " queue " + std::to_string(queue);
   auto socket = std::unique_ptr<XskSocket>(new XskSocket);
   socket->fd_.reset(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));

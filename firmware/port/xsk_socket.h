@@ -19,8 +19,8 @@ namespace sluice {
 
 /// Which of its rings a socket has.
 struct XskRings {
-  uint32_t rx = 0;    ///< descriptors, a power of two; 0: does not receive
-  uint32_t tx = 0;    ///< 0: does not transmit
+  uint32_t rx = 0;  ///< descriptors, a power of two; 0: does not receive
+  uint32_t tx = 0;  ///< 0: does not transmit
   uint32_t fill = 64;
   uint32_t completion = 64;
 };
@@ -69,8 +69,7 @@ class XskUmem {
   /// Opens a socket and binds it to a queue. The first one registers the memory; later ones share it through any bound sibling
   /// (never through a closed one: its device may be gone). A device that was just released is EBUSY for some milliseconds:
   /// tried again for at most 200 ms.
-  [[nodiscard]] Result<std::unique_ptr<XskSocket>> open(unsigned ifindex, const std::string& netdev, uint32_t queue,
-                                                        const XskRings& rings);
+  [[nodiscard]] Result<std::unique_ptr<XskSocket>> open(unsigned ifindex, const std::string& netdev, uint32_t queue, const XskRings& rings);
 
  private:
   friend class XskSocket;

@@ -49,11 +49,13 @@ Result<void> run(Options options, const sigset_t& signals) {
   api::Router router([&](const api::Request& request) { return auth.check(request.authorization); });
   api::add_routes(router, configuration, data_plane, auth);
   const auto server = api::Server::start(
-      options.server, {.body_limit = [&](const api::Request& request) { return router.is_authorised(request) ? api::kMaxBody : api::kMaxStrangersBody; },
-                       .handle = [&](const api::Request& request) { return router.handle(request); }});
+      options.server,
+      {.body_limit = [&](const api::Request& request) { return router.is_authorised(request) ? api::kMaxBody : api::kMaxStrangersBody; },
+       .handle = [&](const api::Request& request) { return router.handle(request); }});
   if (!server) return server.error();
   data_plane.start([&] {
-    if (auto r = configuration.resume(); !r) spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
+    if (auto r = configuration.resume(); !r)
+      spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
   });
   spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
   int signal = 0;

@@ -167,8 +167,9 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   if (sodium_init() < 0) return 1;
   Options options;
-  CLI::App app{"Runs captures through a Sluice configuration, as the broker would. Writes DIR/PORT.pcap for every tool port.\n"
-               "Exit status: 0, or 1: nothing was replayed, 2: a capture is damaged, 3: the ledger does not balance."};
+  CLI::App app{
+      "Runs captures through a Sluice configuration, as the broker would. Writes DIR/PORT.pcap for every tool port.\n"
+      "Exit status: 0, or 1: nothing was replayed, 2: a capture is damaged, 3: the ledger does not balance."};
   app.add_option("--config", options.config, "the configuration, as GET /api/v1/config gives it")->required();
   app.add_option("--in", options.in, "PORT=FILE: what the port receives (pcap or pcapng); again for more ports")->required();
   app.add_option("--out", options.out, "folder for the tool ports' captures")->required();

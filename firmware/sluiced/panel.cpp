@@ -248,7 +248,9 @@ void Panel::report(const compile::Plan& plan, v1::Status& status) const {
     else if (!link) is("MISSING", "there is no device " + port.device + "; check the card, or bind the port to another");
     else if (!state || !state->open) is("FAULT", state ? state->fault : "not opened yet");
     else if (!link->carrier) is("NO_LINK", "no carrier: check cable and module, and that the far end is up");
-    else is("UP", state->program->survives_crash() ? "" : "the XDP program could not be pinned: a crash would let the host see this port's traffic");
+    else
+      is("UP",
+         state->program->survives_crash() ? "" : "the XDP program could not be pinned: a crash would let the host see this port's traffic");
     if (!state || !state->open) continue;
     for (uint32_t q = 0; q < state->open->queues.size(); ++q) {
       const auto& socket = state->open->queues[q]->socket();

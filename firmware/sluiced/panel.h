@@ -44,7 +44,7 @@ class Panel {
  private:
   struct Open {
     compile::PortPlan plan;
-    system::Link link;  ///< as it was when the port was opened: the base of the counts
+    system::Link link;                             ///< as it was when the port was opened: the base of the counts
     std::vector<std::unique_ptr<XskPort>> queues;  ///< by worker
   };
   struct State {
@@ -52,9 +52,9 @@ class Panel {
     /// On the device for as long as it is this port's, open or not: nobody else sees its packets.
     std::unique_ptr<XdpProgram> program;
     std::string program_device;
-    uint64_t misses_base = 0;        ///< the program's count when this epoch began to be answerable for it
-    std::string fault;               ///< why it could not be opened
-    compile::OutsideCounts closed;   ///< counts of earlier openings
+    uint64_t misses_base = 0;       ///< the program's count when this epoch began to be answerable for it
+    std::string fault;              ///< why it could not be opened
+    compile::OutsideCounts closed;  ///< counts of earlier openings
     bool opened_before = false;
   };
 

@@ -151,7 +151,8 @@ Result<void> set_queues(const std::string& netdev, uint32_t queues) {
   if (ethtool(netdev, &channels) != 0) return {};  // a device that does not tell has one
   const uint32_t most = channels.max_combined ? channels.max_combined : std::min(channels.max_rx, channels.max_tx);
   if (most < queues)
-    return Error{ErrorCode::kUnreachable, "", netdev + " has " + std::to_string(most) + " queues, and there are " + std::to_string(queues) + " workers"};
+    return Error{ErrorCode::kUnreachable, "",
+                 netdev + " has " + std::to_string(most) + " queues, and there are " + std::to_string(queues) + " workers"};
   channels.cmd = ETHTOOL_SCHANNELS;
   if (channels.max_combined) {
     if (channels.combined_count == queues) return {};
@@ -183,7 +184,8 @@ Result<UniqueFd> watch_links() {
 
 void drain(int fd) {
   std::array<char, 8192> ignored;
-  while (recv(fd, ignored.data(), ignored.size(), MSG_DONTWAIT) > 0) {}
+  while (recv(fd, ignored.data(), ignored.size(), MSG_DONTWAIT) > 0) {
+  }
 }
 
 }  // namespace sluice::system

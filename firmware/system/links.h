@@ -12,13 +12,13 @@ namespace sluice::system {
 
 struct Link {
   unsigned ifindex = 0;
-  std::string netdev;         ///< the kernel's name of the moment
-  std::string mac;            ///< permanent if the NIC tells one, else the present one
-  std::string pci;            ///< "0000:03:00.0"; empty: not on PCI
+  std::string netdev;  ///< the kernel's name of the moment
+  std::string mac;     ///< permanent if the NIC tells one, else the present one
+  std::string pci;     ///< "0000:03:00.0"; empty: not on PCI
   uint32_t mtu = 0;
   bool up = false;
   bool carrier = false;
-  uint64_t rx_missed = 0;     ///< lost by the NIC for want of buffers
+  uint64_t rx_missed = 0;  ///< lost by the NIC for want of buffers
   uint64_t tx_dropped = 0;
 };
 

@@ -1,6 +1,7 @@
+#include "api/http.h"
+
 #include <doctest/doctest.h>
 
-#include "api/http.h"
 #include "api/router.h"
 
 using namespace sluice;
@@ -12,7 +13,8 @@ TEST_CASE("http: a target is decoded, and a malformed one is none") {
   CHECK(t->query.at("comment") == "x y&z");
   CHECK(t->query.at("flag").empty());
   CHECK(api::parse_target("/%e2%82%ac%f0%9f%9a%b0")->path == "/\xe2\x82\xac\xf0\x9f\x9a\xb0");
-  for (const char* bad : {"", "x", "/%", "/%4", "/%zz", "/%00", "/a\nb", "/?a=%0a", "http://host/", "/%ff", "/?c=%c0%80", "/%ed%a0%80", "/%f4%90%80%80", "/%e2%82"}) {
+  for (const char* bad : {"", "x", "/%", "/%4", "/%zz", "/%00", "/a\nb", "/?a=%0a", "http://host/", "/%ff", "/?c=%c0%80", "/%ed%a0%80",
+                          "/%f4%90%80%80", "/%e2%82"}) {
     CAPTURE(bad);
     CHECK_FALSE(api::parse_target(bad));
   }
@@ -26,9 +28,9 @@ TEST_CASE("router: a route that is not open is closed to everybody without autho
   });
   router.add({"GET", "/open", "", true, [](const auto&, const auto&) { return api::Response{}; }});
   router.add({"PUT", "/maps/{name}", "", false, [&ran](const auto&, const api::Arguments& a) {
-    ran = true;
-    return api::Response{200, a[0], "", {}};
-  }});
+                ran = true;
+                return api::Response{200, a[0], "", {}};
+              }});
   CHECK(router.handle({.method = "GET", .path = "/open"}).status == 200);
   CHECK(router.handle({.method = "PUT", .path = "/maps/x"}).status == 401);
   CHECK_FALSE(ran);

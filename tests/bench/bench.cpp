@@ -132,7 +132,9 @@ void bench_classify(unsigned seed) {
       for (unsigned r = 0; r < rules; ++r)
         list += std::string(r ? "," : "") + R"({"match": {"ip": {"src": ["10.)" + std::to_string(r % 256) + "." + std::to_string(r / 256) +
                 R"(.0/24"], "protocol": ["tcp"]}, "l4": {"dst_port": [")" + std::to_string(r) + R"("]}}, "action": "PASS"})";
-      const auto compiled = compile_json(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [)" + list + "]}]}");
+      const auto compiled = compile_json(
+          R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [)" + list +
+          "]}]}");
       Burst burst;
       std::vector<std::vector<std::byte>> packets;
       burst.size = kBurst;
@@ -163,7 +165,10 @@ void bench_fanout(unsigned seed) {
         ports += R"(,{"name": "t)" + std::to_string(t) + R"(", "role": "TOOL"})";
         destinations += std::string(t == 1 ? "" : ",") + R"({"port": "t)" + std::to_string(t) + R"("})";
       }
-      const auto compiled = compile_json(R"({"ports": [)" + ports + R"(], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [)" + destinations + "]}]}");
+      const auto compiled =
+          compile_json(R"({"ports": [)" + ports +
+                       R"(], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [)" +
+                       destinations + "]}]}");
       const FrameMemory memory(kFrames, 11);
       for (uint32_t f = 0; f < kFrames; ++f) {
         const auto bytes = packet(random, size, false);

@@ -56,7 +56,8 @@ class Broker {
   }
   void send(const std::string& port, const Packet& packet) { ports.at(port)->arrive(packet.bytes()); }
   void run() {
-    while (pipeline.run_once(*compiled.snapshot)) {}
+    while (pipeline.run_once(*compiled.snapshot)) {
+    }
   }
   [[nodiscard]] std::size_t got(const std::string& port) const { return ports.at(port)->sent().size(); }
   [[nodiscard]] v1::Ledger ledger() {

@@ -3,7 +3,6 @@
 #include "compile/availability.h"
 
 #include <doctest/doctest.h>
-
 #include <google/protobuf/descriptor.h>
 
 #include <map>
@@ -31,7 +30,8 @@ const std::set<std::string> kForPeople = {"id", "name", "labels", "comment", "ow
 /// The compiled form in words; two configurations that behave alike may look alike, two that look alike behave alike.
 std::string describe(const compile::Compiled& c) {
   std::ostringstream out;
-  for (const auto& p : c.plan.ports) out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << '\n';
+  for (const auto& p : c.plan.ports)
+    out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << '\n';
   for (const auto& g : c.snapshot->groups) {
     out << "group";
     for (const auto m : g.members) out << ' ' << m;
@@ -53,7 +53,8 @@ std::string describe(const compile::Compiled& c) {
     out << "classify " << m.ports << m.untagged << m.default_pass;
     ranges("vlan", m.vlans);
     for (const auto& r : m.rules) {
-      out << "\n rule " << r.pass << r.match.bidirectional << int{r.match.ip_version} << int{r.match.vlan_level} << r.match.any_protocol << r.match.protocols;
+      out << "\n rule " << r.pass << r.match.bidirectional << int{r.match.ip_version} << int{r.match.vlan_level} << r.match.any_protocol
+          << r.match.protocols;
       prefixes("src", r.match.src), prefixes("dst", r.match.dst), prefixes("addr", r.match.addr);
       ranges("sport", r.match.src_port), ranges("dport", r.match.dst_port), ranges("port", r.match.port), ranges("id", r.match.vlan_id);
     }
@@ -71,10 +72,12 @@ std::string outcome(const v1::Config& config) {
 /// A value of a field that is valid somewhere and not what the base has; values that the type alone does not give are by path.
 void set_sample(pb::Message& m, const pb::FieldDescriptor& f, const std::string& path) {
   static const std::map<std::string, std::string> kTexts = {
-      {"prefix", "192.0.2.0/24"}, {"range", "3"}, {"range_or_untagged", "3"}, {"protocol", "udp"}, {"device", "02:00:00:00:00:09"}, {"mac_mask", "02:00:00:00:00:01"}, {"hex", "0x0806"}};
-  static const std::map<std::string, std::string> kReferences = {
-      {"maps.sources.ports", "in4"}, {"maps.sources.port_groups", "pg2"}, {"port_groups.ports", "in4"}, {"tap_pairs.a", "in4"}, {"tap_pairs.b", "in4"},
-      {"tool_groups.members.port", "t2"}, {"maps.destinations.port", "t2"}, {"maps.destinations.tool_group", "tg2"}};
+      {"prefix", "192.0.2.0/24"},        {"range", "3"},   {"range_or_untagged", "3"}, {"protocol", "udp"}, {"device", "02:00:00:00:00:09"},
+      {"mac_mask", "02:00:00:00:00:01"}, {"hex", "0x0806"}};
+  static const std::map<std::string, std::string> kReferences = {{"maps.sources.ports", "in4"},    {"maps.sources.port_groups", "pg2"},
+                                                                 {"port_groups.ports", "in4"},     {"tap_pairs.a", "in4"},
+                                                                 {"tap_pairs.b", "in4"},           {"tool_groups.members.port", "t2"},
+                                                                 {"maps.destinations.port", "t2"}, {"maps.destinations.tool_group", "tg2"}};
   const auto* r = m.GetReflection();
   const auto& limits = f.options().GetExtension(v1::limits);
   const auto text = [&]() -> std::string {
@@ -83,7 +86,9 @@ void set_sample(pb::Message& m, const pb::FieldDescriptor& f, const std::string&
   };
   switch (f.cpp_type()) {
     case pb::FieldDescriptor::CPPTYPE_BOOL: r->SetBool(&m, &f, !r->GetBool(m, &f) && limits.default_value() != "true"); break;
-    case pb::FieldDescriptor::CPPTYPE_UINT32: r->SetUInt32(&m, &f, path == "maps.rules.match.ip.version" ? 6 : path == "ports.mtu" ? 1400 : 2); break;
+    case pb::FieldDescriptor::CPPTYPE_UINT32:
+      r->SetUInt32(&m, &f, path == "maps.rules.match.ip.version" ? 6 : path == "ports.mtu" ? 1400 : 2);
+      break;
     case pb::FieldDescriptor::CPPTYPE_UINT64: r->SetUInt64(&m, &f, 2); break;
     case pb::FieldDescriptor::CPPTYPE_STRING: f.is_repeated() ? r->AddString(&m, &f, text()) : r->SetString(&m, &f, text()); break;
     case pb::FieldDescriptor::CPPTYPE_MESSAGE: f.is_repeated() ? (void)r->AddMessage(&m, &f) : (void)r->MutableMessage(&m, &f); break;
@@ -98,12 +103,14 @@ std::string id_for(const v1::Config& config, const std::string& name) {
 }
 
 /// Every field, reached through the first element of every list that the base has; `visit` gets a fresh copy of the base each time.
-void walk(const pb::Descriptor& type, const std::vector<const pb::FieldDescriptor*>& way, const std::function<void(const std::vector<const pb::FieldDescriptor*>&)>& visit) {
+void walk(const pb::Descriptor& type, const std::vector<const pb::FieldDescriptor*>& way,
+          const std::function<void(const std::vector<const pb::FieldDescriptor*>&)>& visit) {
   for (int i = 0; i < type.field_count(); ++i) {
     auto next = way;
     next.push_back(type.field(i));
     visit(next);
-    if (type.field(i)->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE && !type.field(i)->is_map()) walk(*type.field(i)->message_type(), next, visit);
+    if (type.field(i)->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE && !type.field(i)->is_map())
+      walk(*type.field(i)->message_type(), next, visit);
   }
 }
 
@@ -138,7 +145,8 @@ TEST_CASE("model: every field changes what is compiled, or is refused as not ava
       for (std::size_t i = 0; i + 1 < way.size(); ++i) {
         const auto* r = m->GetReflection();
         if (!way[i]->is_repeated()) m = r->MutableMessage(m, way[i]);
-        else if (r->FieldSize(*m, way[i]) > 0) m = r->MutableRepeatedMessage(m, way[i], path == "maps.destinations.tool_group" && way[i]->name() == "destinations" ? 1 : 0);
+        else if (r->FieldSize(*m, way[i]) > 0)
+          m = r->MutableRepeatedMessage(m, way[i], path == "maps.destinations.tool_group" && way[i]->name() == "destinations" ? 1 : 0);
         else m = r->AddMessage(m, way[i]);
       }
       set(*m);
@@ -153,7 +161,8 @@ TEST_CASE("model: every field changes what is compiled, or is refused as not ava
         });
         const bool is_default = value->name() == field.options().GetExtension(v1::limits).default_value();
         // The base's own value and a default leave everything as it is; so does FIVE_TUPLE, which an empty list means.
-        const bool is_base = now == unchanged && (is_default || value->name() == "NETWORK" || value->name() == "PASS" || value->name() == "FIVE_TUPLE");
+        const bool is_base =
+            now == unchanged && (is_default || value->name() == "NETWORK" || value->name() == "PASS" || value->name() == "FIVE_TUPLE");
         if (value_is_listed(path, value->name())) CHECK(now.starts_with("refused"));
         else CHECK((now != unchanged || is_base));
       }

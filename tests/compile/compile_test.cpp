@@ -20,7 +20,8 @@ std::string refused_at(const std::string& json) {
 /// Whether a rule with this match passes this packet.
 bool passes(const std::string& match, const Packet& packet) {
   Broker<> broker(R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}],
-    "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [{"match": )" + match + R"(, "action": "PASS"}], "destinations": [{"port": "t1"}]}]})");
+    "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [{"match": )" +
+                  match + R"(, "action": "PASS"}], "destinations": [{"port": "t1"}]}]})");
   broker.send("in1", packet);
   broker.run();
   return broker.got("t1") == 1;
@@ -32,13 +33,21 @@ const std::string kPorts = R"("ports": [{"name": "in1", "role": "NETWORK"}, {"na
 
 TEST_CASE("compile: a map's mistakes are refused by their path") {
   CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {"ports": ["t1"]}}]})") == "maps[0].sources.ports[0]");
-  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {}, "destinations": [{"port": "in1"}]}]})") == "maps[0].destinations[0].port");
-  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {}, "destinations": [{"port": "t1"}, {"port": "t1"}]}]})") == "maps[0].destinations[1]");
-  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "kind": "COLLECTOR", "sources": {}, "rules": [{"action": "PASS"}]}]})") == "maps[0].rules");
+  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {}, "destinations": [{"port": "in1"}]}]})") ==
+        "maps[0].destinations[0].port");
+  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {}, "destinations": [{"port": "t1"}, {"port": "t1"}]}]})") ==
+        "maps[0].destinations[1]");
+  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "kind": "COLLECTOR", "sources": {}, "rules": [{"action": "PASS"}]}]})") ==
+        "maps[0].rules");
   CHECK(refused_at("{" + kPorts + R"(, "tap_pairs": [{"name": "p", "a": "in1", "b": "in1"}]})") == "tap_pairs[0].b");
-  CHECK(refused_at("{" + kPorts + R"(, "tool_groups": [{"name": "g", "members": [{"port": "t1"}, {"port": "t1"}]}]})") == "tool_groups[0].members[1].port");
-  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "enabled": false, "sources": {"ports": ["t1"]}}]})") == "maps[0].sources.ports[0]");
-  CHECK(refused_at(R"({"ports": [{"name": "a", "role": "NETWORK", "device": "02:00:00:00:00:01"}, {"name": "b", "role": "TOOL", "device": "02:00:00:00:00:01"}]})") == "ports[1].device");
+  CHECK(refused_at("{" + kPorts + R"(, "tool_groups": [{"name": "g", "members": [{"port": "t1"}, {"port": "t1"}]}]})") ==
+        "tool_groups[0].members[1].port");
+  CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "enabled": false, "sources": {"ports": ["t1"]}}]})") ==
+        "maps[0].sources.ports[0]");
+  CHECK(
+      refused_at(
+          R"({"ports": [{"name": "a", "role": "NETWORK", "device": "02:00:00:00:00:01"}, {"name": "b", "role": "TOOL", "device": "02:00:00:00:00:01"}]})") ==
+      "ports[1].device");
   CHECK(refused_at(R"({"ports": [{"name": "a", "role": "NETWORK", "mtu": 9000}]})") == "ports[0].mtu");
 }
 
@@ -84,7 +93,8 @@ TEST_CASE("match: VLAN ids at a nesting level, and a map's VLAN sources with and
   CHECK_FALSE(passes(R"({"vlan": {"id": ["0-4095"], "level": 3}})", tagged));
   CHECK_FALSE(passes(R"({"vlan": {"id": ["0-4095"]}})", plain));
   const auto source = [](const std::string& vlans, const Packet& packet) {
-    Broker<> broker("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {"ports": ["in1"], "vlans": [)" + vlans + R"(]}, "default_action": "PASS", "destinations": [{"port": "t1"}]}]})");
+    Broker<> broker("{" + kPorts + R"(, "maps": [{"name": "m", "sources": {"ports": ["in1"], "vlans": [)" + vlans +
+                    R"(]}, "default_action": "PASS", "destinations": [{"port": "t1"}]}]})");
     broker.send("in1", packet);
     broker.run();
     return broker.got("t1") == 1;

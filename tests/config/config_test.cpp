@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-
 #include <google/protobuf/util/message_differencer.h>
 
 #include <filesystem>
@@ -69,7 +68,8 @@ TEST_CASE("json: errors name the path and the reason") {
 TEST_CASE("json: what is written is read back the same, 64-bit numbers, bytes and labels included") {
   v1::Config config;
   REQUIRE(config::from_json(R"({"ports": [{"name": "a", "labels": {"rack": "4", "x\"y": ""}, "egress": {"buffer": "18446744073709551615"}}],
-    "maps": [{"rules": [{"match": {"bytes": [{"anchor": "L4", "value": "3q2+7w=="}, {"anchor": "L3", "value": "AA=="}]}}]}]})", config));
+    "maps": [{"rules": [{"match": {"bytes": [{"anchor": "L4", "value": "3q2+7w=="}, {"anchor": "L3", "value": "AA=="}]}}]}]})",
+                            config));
   CHECK(config.ports(0).egress().buffer() == UINT64_MAX);
   CHECK(config.maps(0).rules(0).match().bytes(0).value() == "\xde\xad\xbe\xef");
   CHECK(config.maps(0).rules(0).match().bytes(1).value() == std::string(1, '\0'));
@@ -89,7 +89,9 @@ TEST_CASE("validate: names, formats and limits are checked as the proto states t
   CHECK(invalid_at(R"({"ports": [{"name": "a", "role": "TOOL", "device": "eth0"}]})") == "ports[0].device");
   CHECK(invalid_at(R"({"ports": [{"name": "a", "role": "TOOL", "device": "0000:03:00.0"}]})") == "");
   CHECK(invalid_at(R"({"maps": [{"name": "m", "sources": {"vlans": ["4096"]}}]})") == "maps[0].sources.vlans[0]");
-  CHECK(invalid_at(R"({"maps": [{"name": "m", "sources": {}, "rules": [{"match": {"ip": {"src": ["10.0.0.1/8"]}}, "action": "PASS"}]}]})") == "maps[0].rules[0].match.ip.src[0]");
+  CHECK(
+      invalid_at(R"({"maps": [{"name": "m", "sources": {}, "rules": [{"match": {"ip": {"src": ["10.0.0.1/8"]}}, "action": "PASS"}]}]})") ==
+      "maps[0].rules[0].match.ip.src[0]");
   CHECK(invalid_at(R"({"maps": [{"name": "m", "sources": {"ports": ["nowhere"]}}]})") == "maps[0].sources.ports[0]");
   CHECK(invalid_at(R"({"maps": [{"id": "made-up", "name": "m", "sources": {}}]})") == "maps[0].id");
 }
@@ -100,7 +102,9 @@ TEST_CASE("resources: defaults are filled in, and rules keep their ids by what t
   CHECK(before.maps(0).enabled());
   CHECK(before.maps(0).default_action() == v1::Action::DROP);
   v1::Config after;
-  REQUIRE(config::from_json(R"({"maps": [{"name": "m", "sources": {}, "rules": [{"action": "DROP"}, {"match": {"ip": {"protocol": ["udp"]}}, "action": "PASS"}]}]})", after));
+  REQUIRE(config::from_json(
+      R"({"maps": [{"name": "m", "sources": {}, "rules": [{"action": "DROP"}, {"match": {"ip": {"protocol": ["udp"]}}, "action": "PASS"}]}]})",
+      after));
   REQUIRE(config::complete(after, before));
   CHECK(after.maps(0).id() == before.maps(0).id());
   CHECK(after.maps(0).rules(0).id() == before.maps(0).rules(1).id());
@@ -108,16 +112,19 @@ TEST_CASE("resources: defaults are filled in, and rules keep their ids by what t
 }
 
 TEST_CASE("resources: references are stored by id and shown by name, and referrers are found") {
-  const auto config = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}}]})");
+  const auto config =
+      test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}}]})");
   CHECK(config.maps(0).sources().ports(0) == config.ports(0).id());
   CHECK(config::with_names(config).maps(0).sources().ports(0) == "in1");
-  CHECK(config::referrers(config, config::find_collection("ports"), config.ports(0).id()) == std::vector<std::string>{"maps/m (sources.ports[0])"});
+  CHECK(config::referrers(config, config::find_collection("ports"), config.ports(0).id()) ==
+        std::vector<std::string>{"maps/m (sources.ports[0])"});
 }
 
 TEST_CASE("store: what is committed is loaded again, in order, and every change is logged once") {
   const Folder folder;
   const auto path = (folder.path / "s.sqlite").string();
-  const auto first = test::make_config(R"({"system": {"name": "lab"}, "maps": [{"name": "b", "sources": {}}, {"name": "a", "sources": {}}]})");
+  const auto first =
+      test::make_config(R"({"system": {"name": "lab"}, "maps": [{"name": "b", "sources": {}}, {"name": "a", "sources": {}}]})");
   {
     auto store = config::Store::open(path);
     REQUIRE(store);
@@ -145,8 +152,9 @@ TEST_CASE("store: a file that is no database, and one from a newer version, are 
   CHECK(config::Store::open(garbage).error().message.find("not a database") != std::string::npos);
   const auto newer = (folder.path / "newer").string();
   REQUIRE(config::Store::open(newer));
-  CHECK(std::system(("sqlite3 " + newer + " 'PRAGMA user_version = 99' 2>/dev/null || python3 -c \"import sqlite3; sqlite3.connect('" + newer +
-                     "').execute('PRAGMA user_version = 99')\"").c_str()) == 0);
+  CHECK(std::system(("sqlite3 " + newer + " 'PRAGMA user_version = 99' 2>/dev/null || python3 -c \"import sqlite3; sqlite3.connect('" +
+                     newer + "').execute('PRAGMA user_version = 99')\"")
+                        .c_str()) == 0);
   const auto refused = config::Store::open(newer);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message.find("newer") != std::string::npos);
@@ -169,7 +177,10 @@ TEST_CASE("configuration: nothing changes unless every step succeeds, and nothin
   };
   CHECK(configuration.change({"ann", ""}, add("a"), false)->revision == 1);
   CHECK(plane.published == 1);
-  CHECK_FALSE(configuration.change({"ann", ""}, [](v1::Config&) -> Result<void> { return {}; }, false)->changed);
+  CHECK_FALSE(configuration
+                  .change(
+                      {"ann", ""}, [](v1::Config&) -> Result<void> { return {}; }, false)
+                  ->changed);
   CHECK(configuration.change({"ann", ""}, add("b"), true)->changed);
   CHECK(configuration.view().config.ports_size() == 1);
 

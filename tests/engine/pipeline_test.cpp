@@ -24,7 +24,8 @@ Packet dns() { return Packet().ethernet().ipv4("10.0.0.1", "10.0.0.53").udp(4000
 }  // namespace
 
 TEST_CASE("pipeline: a map that passes everything delivers every packet byte for byte, in order") {
-  Broker<> broker(with_maps(R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool1"}]})"));
+  Broker<> broker(
+      with_maps(R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool1"}]})"));
   std::vector<std::vector<std::byte>> expected;
   for (uint16_t i = 0; i < 300; ++i) {
     broker.send("in1", web(i));
@@ -73,8 +74,10 @@ TEST_CASE("pipeline: the first matching rule of a map decides, and what no map p
 TEST_CASE("pipeline: a consuming map hides what it passes from later consuming maps alone") {
   const std::string pass = R"("sources": {"ports": ["in1"]}, "default_action": "PASS")";
   Broker<> broker(with_maps(R"({"name": "first", "consume": true, )" + pass + R"(, "destinations": [{"port": "tool1"}]},
-    {"name": "second", "consume": true, )" + pass + R"(, "destinations": [{"port": "tool2"}]},
-    {"name": "third", )" + pass + R"(, "destinations": [{"port": "tool3"}]})"));
+    {"name": "second", "consume": true, )" +
+                            pass + R"(, "destinations": [{"port": "tool2"}]},
+    {"name": "third", )" + pass +
+                            R"(, "destinations": [{"port": "tool3"}]})"));
   broker.send("in1", web());
   broker.run();
   CHECK(broker.got("tool1") == 1);
@@ -98,8 +101,9 @@ TEST_CASE("pipeline: a collector gets what no rule and no default of another map
 }
 
 TEST_CASE("pipeline: both directions of a flow sit on one member, and the shares follow the weights") {
-  Broker<> broker(with_maps(R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"tool_group": "ids"}]})",
-                            R"(, "tool_groups": [{"name": "ids", "members": [{"port": "tool3"}, {"port": "tool4", "weight": 3}]}])"));
+  Broker<> broker(
+      with_maps(R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"tool_group": "ids"}]})",
+                R"(, "tool_groups": [{"name": "ids", "members": [{"port": "tool3"}, {"port": "tool4", "weight": 3}]}])"));
   for (uint16_t flow = 0; flow < 2000; ++flow) {
     broker.send("in1", Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").tcp(static_cast<uint16_t>(1024 + flow), 80));
     broker.send("in1", Packet().ethernet().ipv4("10.0.0.2", "10.0.0.1").tcp(80, static_cast<uint16_t>(1024 + flow)));
@@ -122,7 +126,8 @@ TEST_CASE("pipeline: both directions of a flow sit on one member, and the shares
 }
 
 TEST_CASE("pipeline: copies for a group whose members are all drained, and for a disabled tool, are dropped by name") {
-  Broker<> broker(R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}, {"name": "t2", "role": "TOOL", "enabled": false}],
+  Broker<> broker(
+      R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}, {"name": "t2", "role": "TOOL", "enabled": false}],
     "tool_groups": [{"name": "g", "members": [{"port": "t1", "drained": true}]}],
     "maps": [{"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"tool_group": "g"}, {"port": "t2"}]}]})");
   broker.send("in1", web());
@@ -146,7 +151,8 @@ TEST_CASE("pipeline: a tool that takes nothing fills its own queue, and the othe
     [[nodiscard]] int wait_fd() const override { return -1; }
   } stuck;
   constexpr uint32_t kFrames = kToolQueue + 1000;
-  Broker<> broker(with_maps(R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool1"}, {"port": "tool2"}]})"));
+  Broker<> broker(with_maps(
+      R"({"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool1"}, {"port": "tool2"}]})"));
   const FrameMemory memory(kFrames, 11);
   Floor floor(0, kFrames);
   MemoryPort in(memory, broker.compiled.plan.ports[0].slot);
@@ -159,9 +165,11 @@ TEST_CASE("pipeline: a tool that takes nothing fills its own queue, and the othe
   floor.open_outlets = {stuck_slot, good_slot};
   Pipeline<Unwatched> pipeline(floor);
   for (uint32_t i = 0; i < kToolQueue + 500; ++i) in.arrive(web().bytes());
-  while (pipeline.run_once(*broker.compiled.snapshot)) {}
+  while (pipeline.run_once(*broker.compiled.snapshot)) {
+  }
   CHECK(good.sent().size() == kToolQueue + 500);
-  auto ledger = compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
+  auto ledger =
+      compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
   CHECK(ledger.unaccounted() == 0);
   CHECK(ledger.ports(2).copies().dropped(0).reason() == "tool_queue_full");
   CHECK(ledger.ports(2).copies().dropped(0).packets() == 500);
@@ -169,7 +177,8 @@ TEST_CASE("pipeline: a tool that takes nothing fills its own queue, and the othe
   CHECK(floor.pool.census().held == kToolQueue);
   // The port is closed: what waited is dropped by name and every frame comes home.
   pipeline.abandon(stuck_slot);
-  ledger = compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
+  ledger =
+      compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
   CHECK(ledger.unaccounted() == 0);
   CHECK(ledger.quiescent());
   CHECK(floor.pool.census().pool == kFrames);

@@ -25,7 +25,8 @@ v1::Ledger ledger_without(Line line) {
     "maps": [{"name": "a", "sources": {"ports": ["in1"]}, "rules": [{"match": {"ip": {"protocol": ["tcp"]}}, "action": "PASS"}],
               "destinations": [{"port": "t1"}, {"port": "t2"}]},
              {"name": "b", "sources": {"ports": ["in1"]}, "rules": [{"match": {"ip": {"protocol": ["tcp"]}}, "action": "PASS"}],
-              "destinations": [{"port": "t1"}]}]})", observer);
+              "destinations": [{"port": "t1"}]}]})",
+                           observer);
   broker.send("in1", Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").tcp(1, 2));
   broker.send("in1", Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2));
   // in2 is disabled by the next revision while packets are on their way in.

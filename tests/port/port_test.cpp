@@ -27,7 +27,8 @@ std::string capture_of(const std::vector<std::pair<uint64_t, uint32_t>>& packets
 }
 
 struct File {
-  std::string path = (std::filesystem::temp_directory_path() / ("sluice-capture-" + std::to_string(getpid()) + "-" + std::to_string(++counter))).string();
+  std::string path =
+      (std::filesystem::temp_directory_path() / ("sluice-capture-" + std::to_string(getpid()) + "-" + std::to_string(++counter))).string();
   explicit File(const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
   ~File() { std::filesystem::remove(path); }
   static inline int counter = 0;
