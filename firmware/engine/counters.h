@@ -1,7 +1,7 @@
 // A worker's account book. The worker alone writes, into memory of its own, and publishes all of it under one sequence number; a
 // reader gets the figures of one moment or tries again.
 //
-// The lines of the ledger (DESIGN section 3), each in packets and bytes, each counted where it happens and never calculated:
+// The lines of the ledger, each in packets and bytes, each counted where it happens and never calculated:
 //   a received packet:  dequeued = dropped(reason) + unmatched + fanned_out
 //   a copy, per leg:    created  = merged + dropped(reason) + sent + in_flight
 // A leg is one way to a tool: a map's destination and the port that carried it. Sums over legs are the accounts of destinations,

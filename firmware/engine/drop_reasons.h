@@ -1,4 +1,4 @@
-// Every way in which a packet or a copy ends without being sent, by name. One enum, one table: counters, API, UI and docs read it.
+// Every way in which a packet or a copy ends without being sent, by name. One enum, one table: counters, ledger, explain and API read it.
 #pragma once
 
 #include <array>
@@ -44,6 +44,8 @@ inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
     {"port_closed", "The tool port was closed or lost its device while the copy waited to be sent.",
      "Normal once when a port's role or device changes; otherwise check the card and the cable."},
 }};
+
+static_assert(kPacketDropTexts.back().remedy && kCopyDropTexts.back().remedy, "every reason has a row, in the enum's order");
 
 inline const DropText& describe(PacketDrop reason) { return kPacketDropTexts[static_cast<unsigned>(reason)]; }
 inline const DropText& describe(CopyDrop reason) { return kCopyDropTexts[static_cast<unsigned>(reason)]; }

@@ -26,7 +26,8 @@ inline constexpr uint8_t kHasPorts = 8;      ///< src_port and dst_port were rea
 inline constexpr uint8_t kHasIcmpType = 16;  ///< icmp_type and icmp_code were read
 }  // namespace parse_flag
 
-/// One layer set. Offsets are bytes from the start of the frame and are valid where the layer is not kNone.
+/// One layer set. Offsets are bytes from the start of the frame and are valid where the layer is not kNone. l3 is kIpv4 or kIpv6 only
+/// where the whole fixed header (20 or 40 bytes) is there: its fields may be read in place.
 struct Parsed {
   uint16_t ethertype = 0;  ///< behind all tags; below 0x0600 a length (802.3)
   uint16_t l3_offset = 0;
