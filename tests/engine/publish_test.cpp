@@ -94,16 +94,20 @@ TEST_CASE("published book: a reader never mixes two moments") {
   const SlotCounts used{.ports = 8, .legs = 8, .maps = 0, .rules = 0};
   published.publish(book, used);
   std::atomic<bool> stop{false};
+  // A worker publishes once a millisecond; here the writer lets a reader in every 16 times, or the two would race for ever.
+  std::atomic<int> reads{0};
   std::thread writer([&] {
     for (uint64_t n = 1; !stop.load(); ++n) {
       for (unsigned i = 0; i < 8; ++i) book.port(i).dequeued = {n, n}, book.leg(i).sent = {n, n};
       published.publish(book, used);
+      for (const int before = reads.load(); n % 16 == 0 && reads.load() == before && !stop.load();) std::this_thread::yield();
     }
   });
   AccountBook seen;
   bool mixed = false;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     published.read(seen);
+    ++reads;
     const uint64_t first = seen.port(0).dequeued.packets;
     for (unsigned j = 0; j < 8; ++j) mixed |= seen.port(j).dequeued.bytes != first || seen.leg(j).sent.packets != first;
   }
