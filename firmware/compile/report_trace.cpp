@@ -3,20 +3,41 @@
 namespace sluice::compile {
 namespace {
 
-std::string describe(const Parsed& p, uint32_t length) {
+std::string describe(const LayerSet& set, std::span<const uint16_t> vlan_ids, std::span<const uint32_t> mpls_labels) {
   static constexpr const char* kL3[] = {"no network layer that is known", "IPv4", "IPv6", "ARP"};
-  static constexpr const char* kL4[] = {"", "TCP", "UDP", "ICMP", "ICMPv6"};
-  std::string text = std::to_string(length) + " bytes: Ethernet";
-  for (unsigned i = 0; i < p.vlan_count; ++i) text += ", VLAN " + std::to_string(p.vlan_tci[i] & 0x0FFFU);
-  text += std::string(", ") + kL3[static_cast<unsigned>(p.l3)];
-  if (p.l4 != L4::kNone) text += std::string(", ") + kL4[static_cast<unsigned>(p.l4)];
-  else if (p.is_ip() && p.protocol_known) text += ", protocol " + std::to_string(p.ip_protocol);
-  if (p.has(parse_flag::kHasPorts)) text += " from port " + std::to_string(p.src_port) + " to " + std::to_string(p.dst_port);
-  if (p.fragment == Fragment::kFirst) text += ", the first fragment of a datagram";
-  if (p.fragment == Fragment::kLater) text += ", a later fragment of a datagram: its ports are not in it";
-  if (p.has(parse_flag::kTruncated)) text += "; cut short inside a header or before its stated end";
-  if (p.has(parse_flag::kMalformed)) text += "; a header contradicts itself";
-  if (p.has(parse_flag::kTooDeep)) text += "; more headers than are followed";
+  static constexpr const char* kL4[] = {"", "TCP", "UDP", "SCTP", "ICMP", "ICMPv6"};
+  std::string text;
+  if (set.has(parse_flag::kHasEthernet)) text += "Ethernet, ";
+  for (const uint16_t id : vlan_ids) text += "VLAN " + std::to_string(id) + ", ";
+  if (set.has(parse_flag::kHasPppoe)) text += "PPPoE session " + std::to_string(set.pppoe_session) + ", ";
+  for (const uint32_t label : mpls_labels) text += "MPLS label " + std::to_string(label) + ", ";
+  text += kL3[static_cast<unsigned>(set.l3)];
+  if (set.l4 != L4::kNone) text += std::string(", ") + kL4[static_cast<unsigned>(set.l4)];
+  else if (set.has(parse_flag::kHasProtocol)) text += ", protocol " + std::to_string(set.ip_protocol);
+  if (set.has(parse_flag::kHasPorts)) text += " from port " + std::to_string(set.src_port) + " to " + std::to_string(set.dst_port);
+  if (set.fragment == Fragment::kFirst) text += ", the first fragment of a datagram";
+  if (set.fragment == Fragment::kLater) text += ", a later fragment of a datagram: its ports are not in it";
+  return text;
+}
+
+std::string describe_faults(uint16_t flags) {
+  std::string text;
+  if (flags & parse_flag::kTruncated) text += "; cut short inside a header or before its stated end";
+  if (flags & parse_flag::kMalformed) text += "; a header contradicts itself";
+  if (flags & parse_flag::kTooDeep) text += "; more headers than are followed";
+  return text;
+}
+
+std::string describe(const TraceStep& step) {
+  static constexpr const char* kTunnels[] = {"", "GRE", "ERSPAN", "VXLAN", "GENEVE", "GTP-U", "IP in IP", "Teredo", "an MPLS pseudowire"};
+  const Parsed& p = step.parsed;
+  std::string text = std::to_string(step.length) + " bytes: " + describe(p.outer, step.vlan_ids[0], step.mpls_labels[0]) +
+                     describe_faults(p.outer.flags);
+  if (p.tunnel == Tunnel::kNone) return text;
+  text += std::string("; in it ") + kTunnels[static_cast<unsigned>(p.tunnel)];
+  if (p.tunnel_flags & parse_flag::kHasTunnelId) text += " " + std::to_string(p.tunnel_id);
+  text += describe_faults(p.tunnel_flags);
+  if (p.has_inner) text += " with " + describe(p.inner, step.vlan_ids[1], step.mpls_labels[1]) + describe_faults(p.inner.flags);
   return text;
 }
 
@@ -47,7 +68,7 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
     switch (step.kind) {
       case Kind::kParsed:
         out.set_port(port_name(step.port));
-        say("parse", describe(step.parsed, step.length));
+        say("parse", describe(step));
         break;
       case Kind::kPacketDropped:
         line->set_reason(step.reason->name);

@@ -25,7 +25,7 @@ bool in_any(const std::vector<Prefix>& prefixes, const std::byte* address, unsig
 }
 
 /// One direction: `swapped` reads the packet as if it came from the other end.
-bool matches_one_way(const RuleMatch& m, const std::byte* frame, const Parsed& p, bool swapped) {
+bool matches_one_way(const RuleMatch& m, const std::byte* frame, const LayerSet& p, bool swapped) {
   if (!m.src.empty() || !m.dst.empty() || !m.addr.empty()) {
     if (!p.is_ip()) return false;
     auto [src, dst, size] = addresses(frame, p);
@@ -45,22 +45,22 @@ bool matches_one_way(const RuleMatch& m, const std::byte* frame, const Parsed& p
   return true;
 }
 
-bool matches(const RuleMatch& m, const std::byte* frame, const Parsed& p) {
+bool matches(const RuleMatch& m, const std::byte* frame, const LayerSet& p) {
   if (m.ip_version == 4 && p.l3 != L3::kIpv4) return false;
   if (m.ip_version == 6 && p.l3 != L3::kIpv6) return false;
-  if (!m.any_protocol && (!p.is_ip() || !p.protocol_known || !m.protocols[p.ip_protocol])) return false;
+  if (!m.any_protocol && (!p.is_ip() || !p.has(parse_flag::kHasProtocol) || !m.protocols[p.ip_protocol])) return false;
   if (!m.vlan_id.empty()) {
     if (p.vlan_count < m.vlan_level) return false;
-    if (!in_any(m.vlan_id, p.vlan_tci[m.vlan_level - 1U] & 0x0FFFU)) return false;
+    if (!in_any(m.vlan_id, vlan_tci(frame, p, m.vlan_level - 1U) & 0x0FFFU)) return false;
   }
   return matches_one_way(m, frame, p, false) || (m.bidirectional && matches_one_way(m, frame, p, true));
 }
 
-bool is_source(const ClassifierMap& map, PortSlot port, const Parsed& p) {
+bool is_source(const ClassifierMap& map, PortSlot port, const std::byte* frame, const LayerSet& p) {
   if (!map.ports[port]) return false;
   if (map.vlans.empty() && !map.untagged) return true;
   if (p.vlan_count == 0) return map.untagged;
-  return in_any(map.vlans, p.vlan_tci[0] & 0x0FFFU);
+  return in_any(map.vlans, vlan_tci(frame, p, 0) & 0x0FFFU);
 }
 
 }  // namespace
@@ -70,9 +70,9 @@ void Classifier::classify(const Burst& burst, PortSlot port, VerdictBuffer& out)
   for (unsigned i = 0; i < burst.size; ++i) {
     out.begin[i] = end;
     for (const auto& map : maps_) {
-      if (!is_source(map, port, burst.parsed[i])) continue;
+      if (!is_source(map, port, burst.frames[i].data, burst.parsed[i].outer)) continue;
       const auto first = std::find_if(map.rules.begin(), map.rules.end(), [&](const ClassifierRule& rule) {
-        return matches(rule.match, burst.frames[i].data, burst.parsed[i]);
+        return matches(rule.match, burst.frames[i].data, burst.parsed[i].outer);
       });
       if (first != map.rules.end()) out.verdicts[end++] = {map.map, first->index, first->pass};
       else if (map.default_pass) out.verdicts[end++] = {map.map, kNoRule, true};

@@ -99,7 +99,7 @@ void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uns
     PortSlot port = destination.port;
     uint32_t leg = destination.legs.front();
     if (port == kNoPort) {
-      if (!hashed_) flow_hash_ = flow_hash(frame.data, frame.length, floor_.burst.parsed[i]);
+      if (!hashed_) flow_hash_ = flow_hash(frame.data, floor_.burst.parsed[i].outer);
       hashed_ = true;
       const Group& group = snapshot.groups[destination.group];
       const uint8_t member = pick_member(group, flow_hash_);

@@ -30,6 +30,8 @@ struct TraceStep {
   uint32_t group = 0;
   const DropText* reason = nullptr;
   Parsed parsed{};
+  std::vector<uint16_t> vlan_ids[2];      ///< of the outer and the inner layer set, outermost first
+  std::vector<uint32_t> mpls_labels[2];
   uint32_t length = 0;
 };
 
@@ -38,7 +40,13 @@ struct Tracer : Unwatched {
   std::vector<TraceStep> steps;
 
   void parsed(PortSlot port, const Frame& frame, const Parsed& p) {
-    steps.push_back({.kind = TraceStep::Kind::kParsed, .port = port, .parsed = p, .length = frame.length});
+    TraceStep step{.kind = TraceStep::Kind::kParsed, .port = port, .parsed = p, .length = frame.length};
+    for (const bool inner : {false, true}) {
+      const LayerSet& set = inner ? p.inner : p.outer;
+      for (unsigned i = 0; i < set.vlan_count; ++i) step.vlan_ids[inner].push_back(vlan_tci(frame.data, set, i) & 0x0FFFU);
+      for (unsigned i = 0; i < set.mpls_count; ++i) step.mpls_labels[inner].push_back(mpls_entry(frame.data, set, i) >> 12);
+    }
+    steps.push_back(std::move(step));
   }
   void packet_dropped(PacketDrop reason) { steps.push_back({.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
   void judged(const Verdict& v, uint32_t rule_slot, bool hidden) {

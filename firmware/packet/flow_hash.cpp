@@ -35,20 +35,39 @@ uint64_t symmetric(End one, End other, uint64_t protocol) {
 
 uint64_t fold_mac(const std::byte* mac) { return static_cast<uint64_t>(read_be16(mac)) << 32 | read_be32(mac + 2); }
 
+/// The MAC pair of what is not IP; without an Ethernet header nothing tells packets apart.
+uint64_t mac_hash(const std::byte* frame, const LayerSet& set) {
+  if (!set.has(parse_flag::kHasEthernet)) return 0;
+  const std::byte* ethernet = frame + set.l2_offset;
+  return symmetric({fold_mac(ethernet), 0}, {fold_mac(ethernet + 6), 0}, set.ethertype);
+}
+
+struct Pair {
+  uint64_t src;
+  uint64_t dst;
+};
+/// Requires set.is_ip().
+Pair fold_addresses(const std::byte* frame, const LayerSet& set) {
+  const auto [src, dst, size] = addresses(frame, set);
+  const auto fold = [size = size](const std::byte* a) {
+    return size == 4 ? read_be32(a) : mix(read_be64(a) ^ kOdd1, read_be64(a + 8) ^ kOdd2);
+  };
+  return {fold(src), fold(dst)};
+}
+
 }  // namespace
 
-uint64_t flow_hash(const std::byte* frame, uint32_t length, const Parsed& parsed) {
-  if (parsed.is_ip()) {
-    const auto [src, dst, size] = addresses(frame, parsed);
-    const auto fold = [size = size](const std::byte* a) {
-      return size == 4 ? read_be32(a) : mix(read_be64(a) ^ kOdd1, read_be64(a + 8) ^ kOdd2);
-    };
-    const bool ports = parsed.has(parse_flag::kHasPorts) && parsed.fragment == Fragment::kWhole;
-    return symmetric({fold(src), ports ? parsed.src_port : uint64_t{0}}, {fold(dst), ports ? parsed.dst_port : uint64_t{0}},
-                     parsed.ip_protocol);
-  }
-  if (length < kEthernetSize) return 0;
-  return symmetric({fold_mac(frame), 0}, {fold_mac(frame + 6), 0}, parsed.ethertype);
+uint64_t flow_hash(const std::byte* frame, const LayerSet& set) {
+  if (!set.is_ip()) return mac_hash(frame, set);
+  const auto [src, dst] = fold_addresses(frame, set);
+  const bool ports = set.has(parse_flag::kHasPorts) && set.fragment == Fragment::kWhole;
+  return symmetric({src, ports ? set.src_port : uint64_t{0}}, {dst, ports ? set.dst_port : uint64_t{0}}, set.ip_protocol);
+}
+
+uint64_t pair_hash(const std::byte* frame, const LayerSet& set) {
+  if (!set.is_ip()) return mac_hash(frame, set);
+  const auto [src, dst] = fold_addresses(frame, set);
+  return symmetric({src, 0}, {dst, 0}, 0);
 }
 
 }  // namespace sluice

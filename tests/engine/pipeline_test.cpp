@@ -113,7 +113,7 @@ TEST_CASE("pipeline: both directions of a flow sit on one member, and the shares
     std::multiset<uint16_t> ports;
     for (const auto& packet : broker.ports[tool]->sent()) {
       const Parsed p = parse(packet);
-      ports.insert(p.src_port == 80 ? p.dst_port : p.src_port);
+      ports.insert(p.outer.src_port == 80 ? p.outer.dst_port : p.outer.src_port);
     }
     return ports;
   };

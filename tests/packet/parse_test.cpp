@@ -13,24 +13,25 @@ using sluice::test::Packet;
 TEST_CASE("parse: a TCP packet over IPv4 shows addresses, ports and where its payload begins") {
   const auto bytes = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").tcp(1025, 80).payload("hello").bytes();
   const Parsed p = parse(bytes);
-  CHECK(p.l3 == L3::kIpv4);
-  CHECK(p.l4 == L4::kTcp);
-  CHECK(p.src_port == 1025);
-  CHECK(p.dst_port == 80);
-  CHECK(p.payload_offset == 14 + 20 + 20);
-  CHECK(p.flags == parse_flag::kHasPorts);
-  CHECK(addresses(bytes.data(), p).size == 4);
+  CHECK(p.outer.l3 == L3::kIpv4);
+  CHECK(p.outer.l4 == L4::kTcp);
+  CHECK(p.outer.src_port == 1025);
+  CHECK(p.outer.dst_port == 80);
+  CHECK(p.outer.payload_offset == 14 + 20 + 20);
+  CHECK(p.outer.flags == (parse_flag::kHasEthernet | parse_flag::kHasProtocol | parse_flag::kHasPorts));
+  CHECK(addresses(bytes.data(), p.outer).size == 4);
 }
 
 TEST_CASE("parse: VLAN tags up to eight deep are kept outermost first, whatever their type") {
   Packet packet;
   packet.ethernet();
   for (uint16_t i = 0; i < 8; ++i) packet.vlan(static_cast<uint16_t>(100 + i), i == 0 ? 0x88A8 : 0x8100, 5);
-  const Parsed p = parse(packet.ipv6("2001:db8::1", "2001:db8::2").udp(53, 5353).bytes());
-  CHECK(p.vlan_count == 8);
-  for (unsigned i = 0; i < 8; ++i) CHECK(p.vlan_tci[i] == (5 << 13 | (100 + i)));
-  CHECK(p.l4 == L4::kUdp);
-  CHECK(p.src_port == 53);
+  const auto bytes = packet.ipv6("2001:db8::1", "2001:db8::2").udp(53, 5353).bytes();
+  const Parsed p = parse(bytes);
+  CHECK(p.outer.vlan_count == 8);
+  for (unsigned i = 0; i < 8; ++i) CHECK(vlan_tci(bytes.data(), p.outer, i) == (5 << 13 | (100 + i)));
+  CHECK(p.outer.l4 == L4::kUdp);
+  CHECK(p.outer.src_port == 53);
 }
 
 TEST_CASE("parse: a ninth VLAN tag is too deep, and the eight before it stay known") {
@@ -38,17 +39,17 @@ TEST_CASE("parse: a ninth VLAN tag is too deep, and the eight before it stay kno
   packet.ethernet();
   for (uint16_t i = 0; i < 9; ++i) packet.vlan(i);
   const Parsed p = parse(packet.ipv4("192.0.2.1", "192.0.2.2").bytes());
-  CHECK(p.vlan_count == 8);
-  CHECK(p.has(parse_flag::kTooDeep));
-  CHECK(p.l3 == L3::kNone);
+  CHECK(p.outer.vlan_count == 8);
+  CHECK(p.outer.has(parse_flag::kTooDeep));
+  CHECK(p.outer.l3 == L3::kNone);
 }
 
 TEST_CASE("parse: IPv6 extension headers are walked to the upper layer") {
   const auto bytes = Packet().ethernet().ipv6("2001:db8::1", "2001:db8::2").extension(0, 1).extension(60, 3).tcp(1, 2).bytes();
   const Parsed p = parse(bytes);
-  CHECK(p.l4 == L4::kTcp);
-  CHECK(p.ip_protocol == 6);
-  CHECK(p.l4_offset == 14 + 40 + 8 + 24);
+  CHECK(p.outer.l4 == L4::kTcp);
+  CHECK(p.outer.ip_protocol == 6);
+  CHECK(p.outer.l4_offset == 14 + 40 + 8 + 24);
 }
 
 TEST_CASE("parse: a chain of nine extension headers is too deep and not a crash") {
@@ -56,57 +57,57 @@ TEST_CASE("parse: a chain of nine extension headers is too deep and not a crash"
   packet.ethernet().ipv6("2001:db8::1", "2001:db8::2");
   for (int i = 0; i < 9; ++i) packet.extension(60);
   const Parsed p = parse(packet.tcp(1, 2).bytes());
-  CHECK(p.has(parse_flag::kTooDeep));
-  CHECK(p.l3 == L3::kIpv6);
-  CHECK(p.l4 == L4::kNone);
+  CHECK(p.outer.has(parse_flag::kTooDeep));
+  CHECK(p.outer.l3 == L3::kIpv6);
+  CHECK(p.outer.l4 == L4::kNone);
 }
 
 TEST_CASE("parse: the first fragment shows ports, a later one does not, in IPv4 and IPv6 alike") {
   const Parsed first4 = parse(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x2000).udp(1, 2).bytes());
-  CHECK(first4.fragment == Fragment::kFirst);
-  CHECK(first4.has(parse_flag::kHasPorts));
+  CHECK(first4.outer.fragment == Fragment::kFirst);
+  CHECK(first4.outer.has(parse_flag::kHasPorts));
   const Parsed later4 = parse(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x0010).udp(1, 2).bytes());
-  CHECK(later4.fragment == Fragment::kLater);
-  CHECK_FALSE(later4.has(parse_flag::kHasPorts));
-  CHECK(later4.ip_protocol == 17);
+  CHECK(later4.outer.fragment == Fragment::kLater);
+  CHECK_FALSE(later4.outer.has(parse_flag::kHasPorts));
+  CHECK(later4.outer.ip_protocol == 17);
   const Parsed first6 = parse(Packet().ethernet().ipv6("::1", "::2").extension(44, 1, 1).udp(1, 2).bytes());
-  CHECK(first6.fragment == Fragment::kFirst);
-  CHECK(first6.has(parse_flag::kHasPorts));
+  CHECK(first6.outer.fragment == Fragment::kFirst);
+  CHECK(first6.outer.has(parse_flag::kHasPorts));
   const Parsed later6 = parse(Packet().ethernet().ipv6("::1", "::2").extension(44, 1, 8).udp(1, 2).bytes());
-  CHECK(later6.fragment == Fragment::kLater);
-  CHECK_FALSE(later6.has(parse_flag::kHasPorts));
+  CHECK(later6.outer.fragment == Fragment::kLater);
+  CHECK_FALSE(later6.outer.has(parse_flag::kHasPorts));
 }
 
 TEST_CASE("parse: bytes behind the IP packet's stated end are padding, not ports") {
   auto bytes = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 6).bytes();
   bytes.resize(60, std::byte{0x50});
   const Parsed p = parse(bytes);
-  CHECK(p.l3 == L3::kIpv4);
-  CHECK(p.has(parse_flag::kTruncated));
-  CHECK_FALSE(p.has(parse_flag::kHasPorts));
+  CHECK(p.outer.l3 == L3::kIpv4);
+  CHECK(p.outer.has(parse_flag::kTruncated));
+  CHECK_FALSE(p.outer.has(parse_flag::kHasPorts));
 }
 
 TEST_CASE("parse: lengths and versions that contradict themselves are malformed and keep the layers before") {
   auto version = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").tcp(1, 2).bytes();
   version[14] = std::byte{0x65};
-  CHECK(parse(version).has(parse_flag::kMalformed));
-  CHECK(parse(version).l3 == L3::kNone);
-  CHECK(parse(version).ethertype == 0x0800);
+  CHECK(parse(version).outer.has(parse_flag::kMalformed));
+  CHECK(parse(version).outer.l3 == L3::kNone);
+  CHECK(parse(version).outer.ethertype == 0x0800);
   auto total = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").tcp(1, 2).bytes();
   total[16] = std::byte{0};
   total[17] = std::byte{10};
-  CHECK(parse(total).has(parse_flag::kMalformed));
-  CHECK(parse(total).l3 == L3::kIpv4);
-  CHECK(parse(total).l4 == L4::kNone);
+  CHECK(parse(total).outer.has(parse_flag::kMalformed));
+  CHECK(parse(total).outer.l3 == L3::kIpv4);
+  CHECK(parse(total).outer.l4 == L4::kNone);
 }
 
 TEST_CASE("parse: an ICMP error shows its own type, not the ports of the packet that it quotes") {
   const auto quoted = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").icmp(3, 3).payload("E....quoted header").bytes();
   const Parsed p = parse(quoted);
-  CHECK(p.l4 == L4::kIcmp);
-  CHECK(p.icmp_type == 3);
-  CHECK(p.icmp_code == 3);
-  CHECK_FALSE(p.has(parse_flag::kHasPorts));
+  CHECK(p.outer.l4 == L4::kIcmp);
+  CHECK(p.outer.icmp_type == 3);
+  CHECK(p.outer.icmp_code == 3);
+  CHECK_FALSE(p.outer.has(parse_flag::kHasPorts));
 }
 
 TEST_CASE("parse: every packet cut to every length stays within its bytes") {
@@ -122,8 +123,8 @@ TEST_CASE("parse: every packet cut to every length stays within its bytes") {
       // A heap block of just this size: ASan sees the first byte read beyond it.
       const std::vector<std::byte> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
       const Parsed p = parse(cut);
-      CHECK(p.payload_offset <= length);
-      (void)flow_hash(cut.data(), static_cast<uint32_t>(cut.size()), p);
+      CHECK(p.outer.payload_offset <= length);
+      (void)flow_hash(cut.data(), p.outer);
     }
   }
 }
@@ -131,7 +132,7 @@ TEST_CASE("parse: every packet cut to every length stays within its bytes") {
 TEST_CASE("flow hash: both directions of a flow agree, and other flows differ") {
   const auto hash = [](const Packet& packet) {
     const auto bytes = packet.bytes();
-    return flow_hash(bytes.data(), static_cast<uint32_t>(bytes.size()), parse(bytes));
+    return flow_hash(bytes.data(), parse(bytes).outer);
   };
   const auto there = hash(Packet().ethernet().ipv4("192.0.2.1", "198.51.100.7").tcp(1025, 80));
   CHECK(there == hash(Packet().ethernet("02:00:00:00:00:02", "02:00:00:00:00:01").ipv4("198.51.100.7", "192.0.2.1").tcp(80, 1025)));
@@ -149,7 +150,7 @@ TEST_CASE("flow hash: a thousand flows spread over four buckets within four stan
   std::array<int, 4> buckets{};
   for (uint16_t port = 0; port < 1000; ++port) {
     const auto bytes = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").tcp(static_cast<uint16_t>(20000 + port), 443).bytes();
-    ++buckets[flow_hash(bytes.data(), static_cast<uint32_t>(bytes.size()), parse(bytes)) >> 62];
+    ++buckets[flow_hash(bytes.data(), parse(bytes).outer) >> 62];
   }
   for (const int n : buckets) CHECK(std::abs(n - 250) < 4 * 14);
 }

@@ -1,0 +1,48 @@
+// The parser's steps, shared by its three files: link layer (parse.cpp), IP and transport (parse_ip.cpp), tunnels (parse_tunnel.cpp).
+#pragma once
+
+#include "base/endian.h"
+#include "packet/parse.h"
+
+namespace sluice::parsing {
+
+/// A stretch of the packet that is there: offsets from the packet's first byte, at <= end <= the packet's length.
+struct Stretch {
+  const std::byte* packet;
+  uint32_t at;
+  uint32_t end;
+  [[nodiscard]] uint32_t left() const { return end - at; }
+  [[nodiscard]] const std::byte* here() const { return packet + at; }
+  [[nodiscard]] unsigned byte(uint32_t offset) const { return std::to_integer<unsigned>(packet[at + offset]); }
+  /// Ends `length` bytes from here; false if that is behind the end, which stays as it is then.
+  bool limit(uint32_t length) {
+    if (length > left()) return false;
+    end = at + length;
+    return true;
+  }
+};
+
+/// What a layer set begins with.
+enum class Start : uint8_t { kNone, kEthernet, kIpv4, kIpv6, kArp, kMpls, kPppoe, kVersionNibble };
+
+/// What the payload of a layer set may be: only then is it looked at as a tunnel.
+enum class Carries : uint8_t { kNothing, kIpProtocol, kUdp, kPseudowire };
+
+/// Parses one layer set from where `s` stands; leaves `s` at the set's payload, ended where the packet's own length fields say.
+Carries parse_layers(Start start, Stretch& s, LayerSet& set);
+/// RFC 791, RFC 8200 and what they carry.
+Carries parse_ipv4(Stretch& s, LayerSet& set);
+Carries parse_ipv6(Stretch& s, LayerSet& set);
+/// The tunnel header at `s`, and where and what the inner packet is; kNone if there is none.
+Start parse_tunnel(Carries carries, Stretch& s, Parsed& out);
+
+/// The start that an EtherType stands for.
+Start start_of(uint16_t ethertype);
+
+/// Moves to the payload behind `header` bytes.
+inline void pass(Stretch& s, uint32_t header, LayerSet& set) {
+  s.at += header;
+  set.payload_offset = static_cast<uint16_t>(s.at);
+}
+
+}  // namespace sluice::parsing
