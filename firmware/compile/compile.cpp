@@ -66,12 +66,8 @@ class Compilation {
                     port.role(),
                     port.device(),
                     !port.has_enabled() || port.enabled(),
-                    port.has_mtu() ? port.mtu() : 1500};
-      // A chunk of 2,048 bytes less the kernel's headroom of 256, the Ethernet header and two VLAN tags.
-      constexpr uint32_t kMaxMtu = 2048 - 256 - 14 - 8;
-      if (plan.mtu > kMaxMtu)
-        return Error{ErrorCode::kNotAvailable, path + ".mtu",
-                     "an MTU above " + std::to_string(kMaxMtu) + " needs multi-buffer receive, which is not available in this version"};
+                    port.has_mtu() ? port.mtu() : 1500,
+                    port.busy_poll()};
       out_.snapshot->receiving.set(plan.slot, plan.receives());
       out_.snapshot->sending.set(plan.slot, plan.sends());
       ports_.emplace(port.id(), plan);
@@ -209,6 +205,17 @@ class Compilation {
     return {};
   }
 
+  static Slice slice(const v1::Slice& slice) {
+    Slice out{.length = slice.length()};
+    switch (slice.after()) {
+      case v1::Anchor::L3: out.after = Anchor::kL3; break;
+      case v1::Anchor::L4: out.after = Anchor::kL4; break;
+      case v1::Anchor::PAYLOAD: out.after = Anchor::kPayload; break;
+      default: out.after = Anchor::kFrame; break;
+    }
+    return out;
+  }
+
   Result<void> destination(const v1::Destination& destination, const std::string& path, MapPlan& plan, SnapshotMap& out) {
     DestinationPlan named;
     SnapshotDestination compiled;
@@ -231,6 +238,7 @@ class Compilation {
     } else {
       return invalid(path, "must name a port or a tool_group");
     }
+    compiled.slice = slice(destination.operations().slice());
     if (!targets_.emplace(plan.id, destination.has_port() ? destination.port() : destination.tool_group()).second)
       return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
     for (const auto& [key, port] : ways) {

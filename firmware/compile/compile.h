@@ -13,6 +13,11 @@
 
 namespace sluice::compile {
 
+/// Bytes of layer 3 that fit into one frame: a chunk of 2,048 bytes less the kernel's headroom of 256, the Ethernet header and two VLAN
+/// tags.
+inline constexpr uint32_t kLinkHeader = 14 + 8;
+inline constexpr uint32_t kMaxSingleBufferMtu = 2048 - 256 - kLinkHeader;
+
 /// What a port needs of the machine; the data-plane daemon reconciles sockets with it.
 struct PortPlan {
   std::string id;
@@ -22,6 +27,9 @@ struct PortPlan {
   std::string device;
   bool enabled = true;
   uint32_t mtu = 1500;
+  bool busy_poll = false;
+  /// Packets may be longer than a frame: the port has to do with several buffers a packet.
+  [[nodiscard]] bool multi_buffer() const { return mtu > kMaxSingleBufferMtu; }
   [[nodiscard]] bool receives() const { return enabled && (role == v1::PortRole::NETWORK || role == v1::PortRole::HYBRID); }
   [[nodiscard]] bool sends() const { return enabled && (role == v1::PortRole::TOOL || role == v1::PortRole::HYBRID); }
 };

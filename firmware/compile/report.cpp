@@ -10,6 +10,12 @@ void set(v1::Tally* out, const Tally& tally) {
   out->set_bytes(tally.bytes);
 }
 
+/// A gauge over workers: while frames pass between them, one may have told of an end whose beginning the other tells next.
+void set_gauge(v1::Tally* out, const Tally& tally) {
+  if (static_cast<int64_t>(tally.packets) <= 0) return set(out, {});
+  set(out, tally);
+}
+
 template <std::size_t N>
 void set_drops(auto* out, const std::array<Tally, N>& dropped, const std::array<DropText, N>& texts) {
   for (std::size_t i = 0; i < N; ++i) {
@@ -26,7 +32,7 @@ void set(v1::Copies* out, const LegCounters& legs) {
   set(out->mutable_merged(), legs.merged);
   set_drops(out->mutable_dropped(), legs.dropped, kCopyDropTexts);
   set(out->mutable_sent(), legs.sent);
-  set(out->mutable_in_flight(), legs.in_flight);
+  set_gauge(out->mutable_in_flight(), legs.in_flight);
   out->set_unaccounted(legs.unaccounted());
 }
 
@@ -85,6 +91,7 @@ void report_port(const PortPlan& port, const Sums& sums, const LegCounters& copi
   set_drops(received->mutable_dropped(), counters.dropped, kPacketDropTexts);
   set(received->mutable_unmatched(), counters.unmatched);
   set(received->mutable_fanned_out(), counters.fanned_out);
+  set_gauge(received->mutable_held(), counters.held);
   received->set_unaccounted(counters.unaccounted());
   set(out->mutable_copies(), copies);
   if (outside && outside->tx_dropped) {
@@ -187,9 +194,10 @@ v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, s
   set(totals->mutable_dropped(), dropped);
   set(totals->mutable_unmatched(), received.unmatched);
   set(totals->mutable_fanned_out(), received.fanned_out);
+  set_gauge(totals->mutable_held(), received.held);
   set(totals->mutable_copies(), all);
   set(totals->mutable_retired(), retired);
-  out.set_quiescent(all.in_flight.packets == 0);
+  out.set_quiescent(all.in_flight.packets == 0 && received.held.packets == 0);
   out.set_unaccounted(unaccounted);
   const auto add_reason = [&out](const DropText& text) {
     auto* line = out.add_reasons();

@@ -46,6 +46,7 @@ std::string describe(const TraceStep& step) {
 v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps) {
   using Kind = TraceStep::Kind;
   v1::Explanation out;
+  uint32_t length = 0;  // of the packet
   const auto port_name = [&](PortSlot slot) { return plan.port(slot) ? plan.port(slot)->name : std::string(); };
   for (const auto& step : steps) {
     auto* line = out.add_steps();
@@ -69,6 +70,7 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
       case Kind::kParsed:
         out.set_port(port_name(step.port));
         say("parse", describe(step));
+        length = step.length;
         break;
       case Kind::kPacketDropped:
         line->set_reason(step.reason->name);
@@ -89,7 +91,8 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
         say("send", step.reason->text);
         break;
       case Kind::kQueued:
-        say("send", "a copy goes out of this port");
+        say("send", step.length < length ? "a copy goes out of this port, sliced to " + std::to_string(step.length) + " bytes"
+                                         : "a copy goes out of this port");
         out.add_delivered_to(port_name(step.port));
         break;
     }

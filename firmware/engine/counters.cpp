@@ -2,12 +2,14 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <new>
 
 namespace sluice {
 namespace {
 
-uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
+/// Modulo 2^64, because gauges may be below zero.
+uint64_t distance(uint64_t a, uint64_t b) { return std::min(a - b, b - a); }
 uint64_t distance(const Tally& a, const Tally& b) { return distance(a.packets, b.packets) + distance(a.bytes, b.bytes); }
 
 /// The stretches of the book that the slots in use cover: offset and length in words.
@@ -29,6 +31,7 @@ PortCounters& PortCounters::operator+=(const PortCounters& other) {
   dequeued += other.dequeued;
   unmatched += other.unmatched;
   fanned_out += other.fanned_out;
+  held += other.held;
   for (unsigned i = 0; i < kPacketDrops; ++i) dropped[i] += other.dropped[i];
   return *this;
 }
@@ -36,6 +39,7 @@ PortCounters& PortCounters::operator+=(const PortCounters& other) {
 uint64_t PortCounters::unaccounted() const {
   Tally ends = unmatched;
   ends += fanned_out;
+  ends += held;
   for (const auto& d : dropped) ends += d;
   return distance(dequeued, ends);
 }

@@ -2,7 +2,7 @@
 // reader gets the figures of one moment or tries again.
 //
 // The lines of the ledger, each in packets and bytes, each counted where it happens and never calculated:
-//   a received packet:  dequeued = dropped(reason) + unmatched + fanned_out
+//   a received packet:  dequeued = dropped(reason) + unmatched + fanned_out + held
 //   a copy, per leg:    created  = merged + dropped(reason) + sent + in_flight
 // A leg is one way to a tool: a map's destination and the port that carried it. Sums over legs are the accounts of destinations,
 // members, tool groups and tool ports, so that those can never disagree.
@@ -28,10 +28,13 @@ struct Tally {
   }
 };
 
+/// Gauges (held, in_flight) are counted up by the worker that hands something over and down by the one that ends it: one worker's alone
+/// may be below zero, modulo 2^64; the sum over workers is not, once they are at rest.
 struct PortCounters {
   Tally dequeued;
   Tally unmatched;
   Tally fanned_out;
+  Tally held;  ///< a gauge: received, on the way to the worker that processes it
   std::array<Tally, kPacketDrops> dropped;
   PortCounters& operator+=(const PortCounters& other);
   /// dequeued less all its ends, packets and bytes each by absolute value; 0 when the account balances.
@@ -62,6 +65,8 @@ struct WorkerCounters {
   uint64_t loops = 0;
   uint64_t busy_loops = 0;
   uint64_t sleeps = 0;
+  uint64_t handed_over = 0;  ///< packets given to another worker
+  uint64_t copied = 0;       ///< packets copied because a tool's memory is of another class
 };
 
 /// How many slots of each kind are in use; what lies behind them is neither written nor published.

@@ -9,15 +9,20 @@ namespace sluice {
 /// Ends of received packets.
 enum class PacketDrop : uint8_t {
   kPortNotConfigured,
+  kHandoverFull,
   kCount,
 };
 
 /// Ends of copies.
 enum class CopyDrop : uint8_t {
   kToolQueueFull,
+  kBufferQuota,
   kToolDown,
   kNoMember,
   kPortClosed,
+  kExceedsMtu,
+  kNoFrame,
+  kHandoverFull,
   kCount,
 };
 
@@ -33,16 +38,26 @@ struct DropText {
 inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
     {"port_not_configured", "The packet came in on a port that the running revision does not receive on.",
      "Normal for a moment while a port's role changes; otherwise enable the port and give it the role NETWORK."},
+    {"handover_full", "The packet belonged to another worker, which did not take what waits for it fast enough.",
+     "Give the port as many queues as there are workers, or start sluiced with more workers."},
 }};
 
 inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
     {"tool_queue_full", "The tool port's transmit ring and queue were full: more was sent to the tool than its link carries.",
      "Narrow the maps that feed the tool, or spread the load over a tool group."},
+    {"buffer_quota", "The tool held as many frames as its share of the memory allows.",
+     "Narrow the maps that feed the tool, or start sluiced with a larger --frames."},
     {"tool_down", "The tool port was disabled, unbound, or its device was not there.",
      "See the port's state and reason in the status; give the port a device or enable it."},
     {"no_member", "Every member of the tool group was drained.", "Undrain a member, or remove the group from the map."},
     {"port_closed", "The tool port was closed or lost its device while the copy waited to be sent.",
      "Normal once when a port's role or device changes; otherwise check the card and the cable."},
+    {"exceeds_mtu", "The packet was longer than the tool port's MTU allows.",
+     "Raise the tool port's MTU to that of the network port, or slice the packets on their way."},
+    {"no_frame", "The packet had to be copied into another kind of memory for this tool, and no frame was free there.",
+     "Start sluiced with a larger --frames, or put tool and network ports on cards of one kind."},
+    {"copy_handover_full", "The tool port's queue belongs to another worker, which did not take what waits for it fast enough.",
+     "Give the tool port as many queues as there are workers, or spread the load over a tool group."},
 }};
 
 static_assert(kPacketDropTexts.back().remedy && kCopyDropTexts.back().remedy, "every reason has a row, in the enum's order");

@@ -7,6 +7,7 @@
 
 #include "engine/classify.h"
 #include "engine/counters.h"
+#include "engine/handover.h"
 #include "engine/snapshot.h"
 #include "engine/tool_queue.h"
 #include "port/frame_pool.h"
@@ -18,24 +19,81 @@ namespace sluice {
 struct Inlet {
   PortSlot port;
   PortQueue* queue;
+  MemoryClass memory_class = MemoryClass::kCopy;
+  /// The port has fewer queues than there are workers: packets go to the worker of their address pair.
+  bool spread = false;
 };
 
-/// A port's queue that the worker sends to.
+/// The way to a tool port.
 struct Outlet {
-  PortQueue* queue = nullptr;  ///< null: not open
+  bool open = false;
+  PortQueue* queue = nullptr;         ///< this worker's own queue of the port; null: `owner` has the one that serves this worker
+  std::unique_ptr<ToolQueue> copies;  ///< with queue
+  uint32_t owner = 0;                 ///< a worker
+  MemoryClass memory_class = MemoryClass::kCopy;
+  uint32_t max_length = UINT32_MAX;  ///< bytes of the longest packet that the port takes
+  uint32_t quota = kToolQueue;       ///< frames that its queue may hold
+  Loan loan = 0;                     ///< this opening of the port
+};
+
+/// Copies of a port that was closed: the kernel may still read their frames.
+struct Detained {
+  Loan loan;
+  PortSlot port;
   std::unique_ptr<ToolQueue> copies;
 };
 
-struct Floor {
-  Floor(uint32_t first_frame, uint32_t frames) : pool(first_frame, frames), verdicts(kMaxSlots.maps) {}
+/// Copies of one burst for one tool port that are alike: one way, one shape.
+struct Load {
+  uint64_t packets;  ///< a bit each
+  uint64_t bytes;    ///< of all of them together, as shaped
+  uint32_t leg;
+  uint32_t map;   ///< position in Snapshot::maps
+  uint32_t next;  ///< the port's next load in the workbench; kNoLoad: none
+  Slice slice;
+};
+inline constexpr uint32_t kNoLoad = 0xFFFFFFFF;
 
+/// What the stages of a burst tell each other, emptied for every burst.
+struct Workbench {
+  Workbench();
+  std::unique_ptr<uint64_t[]> passed;                            ///< by map position: the packets that it passes and may send
+  std::array<uint64_t, kMaxSlots.maps / 64> maps{};              ///< a bit for each map that passes any
+  std::vector<Load> loads;                                       ///< room for all legs
+  std::array<uint32_t, kMaxPorts> first_load, last_load;         ///< of a port; valid where loaded_ports has it
+  std::array<uint64_t, kMaxPorts / 64> loaded_ports{};
+  std::array<uint64_t, kBurst> flow_hashes;                      ///< valid where hashed
+  uint64_t hashed = 0;
+  std::array<uint16_t, kBurst> references;                       ///< to the packet's first frame
+  std::array<uint16_t, kBurst + kMaxChain> rest_references;      ///< to Burst::rest
+  /// A packet of this burst that was copied for tools of another memory class.
+  struct Copied {
+    unsigned packet;
+    MemoryClass memory_class;
+    uint8_t size;
+    std::array<uint16_t, kMaxChain> references;
+    std::array<Frame, kMaxChain> frames;
+  };
+  std::vector<Copied> copied;
+};
+
+struct Floor {
+  /// The frames are added by pool.add().
+  Floor(const FrameLayout& layout, uint32_t worker);
+
+  uint32_t worker;
+  FrameLayout layout;
   FramePool pool;
   AccountBook book;
+  const FrameMemory* memory = nullptr;  ///< where copies into another class go; null: there is one class
   std::vector<Inlet> inlets;
   std::array<Outlet, kMaxPorts> outlets;
-  std::vector<PortSlot> open_outlets;  ///< slots of outlets with a queue
+  std::vector<PortSlot> open_outlets;  ///< slots of outlets with a queue of this worker's
+  std::vector<Detained> detained;
+  std::vector<std::unique_ptr<Peer>> peers;  ///< by worker; null for this one. Empty: there is one worker
   Burst burst;
   VerdictBuffer verdicts;
+  Workbench bench;
 };
 
 }  // namespace sluice

@@ -17,6 +17,8 @@ enum class Line : uint8_t {
   kPacketDropped,
   kUnmatched,
   kFannedOut,
+  kHeldUp,
+  kHeldDown,
   kCreated,
   kMerged,
   kCopyDropped,
@@ -26,16 +28,19 @@ enum class Line : uint8_t {
   kCount,
 };
 
+/// `i` is the packet's place in the burst at hand.
 struct Unwatched {
+  /// Whether the calls below do anything: the pipeline then makes them packet by packet.
+  static constexpr bool kWatches = false;
   static constexpr bool counts(Line) { return true; }
-  static constexpr void parsed(PortSlot, const Frame&, const Parsed&) {}
-  static constexpr void packet_dropped(PacketDrop) {}
-  static constexpr void judged(const Verdict&, uint32_t /*rule_slot*/, bool /*hidden*/) {}
-  static constexpr void unmatched() {}
-  static constexpr void distributed(uint32_t /*map*/, uint32_t /*group*/, PortSlot /*member*/) {}
-  static constexpr void merged(uint32_t /*map*/, PortSlot) {}
-  static constexpr void copy_dropped(uint32_t /*map*/, PortSlot, CopyDrop) {}
-  static constexpr void queued(uint32_t /*map*/, PortSlot) {}
+  static constexpr void parsed(unsigned /*i*/, PortSlot, const Burst&) {}
+  static constexpr void packet_dropped(unsigned /*i*/, PacketDrop) {}
+  static constexpr void judged(unsigned /*i*/, const Verdict&, uint32_t /*rule_slot*/, bool /*hidden*/) {}
+  static constexpr void unmatched(unsigned /*i*/) {}
+  static constexpr void distributed(unsigned /*i*/, uint32_t /*map*/, uint32_t /*group*/, PortSlot /*member*/) {}
+  static constexpr void merged(unsigned /*i*/, uint32_t /*map*/, PortSlot) {}
+  static constexpr void copy_dropped(unsigned /*i*/, uint32_t /*map*/, PortSlot, CopyDrop) {}
+  static constexpr void queued(unsigned /*i*/, uint32_t /*map*/, PortSlot, uint32_t /*bytes*/) {}
 };
 
 }  // namespace sluice

@@ -1,13 +1,18 @@
-// The life of a packet. See pipeline.cpp, which is the description.
+// The life of a packet. See pipeline.cpp, which is the description; its longer stages stand in the headers that it includes.
 #pragma once
 
-#include <bitset>
+#include <bit>
 
 #include "engine/floor.h"
 #include "engine/observer.h"
 #include "engine/snapshot.h"
 
 namespace sluice {
+
+/// Calls f(i) for each packet of a mask, lowest first.
+inline void each(uint64_t packets, auto&& f) {
+  for (; packets != 0; packets &= packets - 1) f(static_cast<unsigned>(std::countr_zero(packets)));
+}
 
 /// Runs on one thread. Observer: see observer.h.
 template <class Observer>
@@ -20,44 +25,71 @@ class Pipeline {
 
   /// Takes what waits at a port that is about to be closed: dequeued, and dropped as `port_not_configured`.
   void drain(PortSlot port);
-  /// Counts what an outlet has sent by now.
-  bool collect_completions_of(PortSlot port);
-  /// Takes all of an outlet's copies back, counted as `port_closed`. Its queue is closed: the kernel reads none of their frames any more.
-  void abandon(PortSlot port);
+  /// A tool port is about to be closed: what it has sent by now is counted, the rest keeps its frames until give_up().
+  void detain(PortSlot port);
+  /// The kernel reads and writes nothing of this opening of a port any more: its copies end as `port_closed`, its frames are free.
+  void give_up(Loan loan);
 
   [[nodiscard]] Observer& observer() { return observe_; }
 
  private:
   void receive(Inlet& inlet);
-  bool admit(const Snapshot& snapshot, PortSlot port, unsigned i);
+  void process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
+  bool admit(const Snapshot& snapshot, PortSlot port);
+  void select(const Snapshot& snapshot, PortSlot port);
   void drop_packet(PortSlot port, unsigned i, PacketDrop reason);
-  void fan_out(const Snapshot& snapshot, PortSlot port, unsigned i);
-  void send_copies(const Snapshot& snapshot, uint32_t map, unsigned i);
-  void queue_copy(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Frame& frame);
-  void drop_copy(uint32_t map, PortSlot port, uint32_t leg, uint32_t bytes, CopyDrop reason);
+
+  // handover_stage.h
+  void hand_over(const Inlet& inlet);
+  bool take_returns();
+  bool process_passed(const Snapshot& snapshot);
+  bool take_copies();
+  void take_copy(Peer& peer);
+  void flush_peers();
+  void release(uint32_t frame, uint32_t holder);
+
+  // fan_out_stage.h
+  void fan_out(const Snapshot& snapshot, MemoryClass memory_class);
+  void send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets);
+  void distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets);
+  void load(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Slice& slice, uint64_t packets);
+  [[nodiscard]] uint64_t loaded_alike(PortSlot port, uint64_t packets, const Slice& slice) const;
+  void queue_loads(PortSlot port, MemoryClass memory_class);
+  void queue_at_once(PortSlot port, const Load& load);
+  void queue_copy(PortSlot port, const Load& load, unsigned i, MemoryClass memory_class);
+  Workbench::Copied* copy_into(MemoryClass memory_class, unsigned i);
+  void hold_frames();
+  void drop_copies(uint32_t map, PortSlot port, uint32_t leg, uint64_t packets, const Slice& slice, CopyDrop reason);
+  [[nodiscard]] uint32_t shaped_length(unsigned i, const Slice& slice) const {
+    return sliced_length(slice, floor_.burst.parsed[i], floor_.burst.lengths[i]);
+  }
+  [[nodiscard]] uint64_t bytes_of(uint64_t packets, const Slice& slice) const;
+
+  // transmit_stage.h
   bool transmit();
+  void kick();
   bool collect_completions();
+  bool collect_completions_of(PortSlot port);
 
   template <Line kLine>
-  void count(Tally& tally, uint32_t bytes) {
+  void count(Tally& tally, uint64_t packets, uint64_t bytes) {
     if (!observe_.counts(kLine)) return;
-    ++tally.packets;
+    tally.packets += packets;
     tally.bytes += bytes;
   }
   template <Line kLine>
-  void uncount(Tally& tally, uint32_t bytes) {
+  void uncount(Tally& tally, uint64_t packets, uint64_t bytes) {
     if (!observe_.counts(kLine)) return;
-    --tally.packets;
+    tally.packets -= packets;
     tally.bytes -= bytes;
+  }
+  /// Tells a watching observer something about each packet of a mask.
+  void tell(uint64_t packets, auto&& f) {
+    if constexpr (Observer::kWatches) each(packets, f);
   }
 
   Floor& floor_;
   Observer observe_;
-  /// Of the packet being fanned out: the tools that have a copy already, how many hold it, and its flow's hash once needed.
-  std::bitset<kMaxPorts> has_copy_;
-  uint16_t references_ = 0;
-  uint64_t flow_hash_ = 0;
-  bool hashed_ = false;
 };
 
 }  // namespace sluice

@@ -8,6 +8,7 @@
 
 #include "engine/classify.h"
 #include "engine/counters.h"
+#include "engine/transform/slice.h"
 #include "port/frame_pool.h"
 
 namespace sluice {
@@ -28,6 +29,7 @@ struct Group {
 struct SnapshotDestination {
   PortSlot port = kNoPort;  ///< kNoPort: a group
   uint32_t group = 0;
+  Slice slice;
   std::vector<uint32_t> legs;
 };
 

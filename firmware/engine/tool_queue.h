@@ -1,7 +1,8 @@
 // Copies on their way out of one tool port, in order: [posted, waiting). One ring serves both, because a copy that is posted is the
-// oldest that waited.
+// oldest that waited. An entry is a frame; a copy of several frames has an entry for each, of which the last carries its account.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,69 +12,108 @@
 
 namespace sluice {
 
-/// Copies that one tool port of one worker may hold, posted and waiting together: its budget of frames.
+/// Frames that one tool port of one worker may hold, posted and waiting together.
 inline constexpr uint32_t kToolQueue = 4096;
 
 /// Worker-private.
 class ToolQueue {
  public:
-  struct Copy {
-    Frame frame;
+  /// What an entry's end means for the account.
+  class Note {
+   public:
+    Note() = default;
+    /// bytes: of the whole copy, below 2^24; 0: more frames of it follow. holder: the worker that counts the frame's references.
+    Note(uint32_t leg_slot, uint32_t bytes, uint32_t holder) : leg(leg_slot), packed_(bytes << 8 | holder) {}
+    [[nodiscard]] uint32_t bytes() const { return packed_ >> 8; }
+    [[nodiscard]] uint32_t holder() const { return packed_ & 0xFFU; }
     uint32_t leg = 0;
+
+   private:
+    uint32_t packed_ = 0;
+  };
+  struct Entry {
+    uint32_t frame = 0;
+    Note note;
   };
 
-  ToolQueue() : frames_(std::make_unique<Frame[]>(kToolQueue)), legs_(std::make_unique<uint32_t[]>(kToolQueue)) {}
+  ToolQueue() : frames_(std::make_unique<Frame[]>(kToolQueue)), notes_(std::make_unique<Note[]>(kToolQueue)) {}
 
-  [[nodiscard]] bool full() const { return tail_ - head_ == kToolQueue; }
+  /// Frames in it.
+  [[nodiscard]] uint32_t size() const { return tail_ - head_; }
+  [[nodiscard]] uint32_t room() const { return kToolQueue - size(); }
   [[nodiscard]] uint32_t posted() const { return posted_ - head_; }
   [[nodiscard]] uint32_t waiting() const { return tail_ - posted_; }
   [[nodiscard]] bool empty() const { return tail_ == head_; }
 
-  /// Requires !full().
-  void push(const Frame& frame, uint32_t leg) {
-    frames_[at(tail_)] = frame;
-    legs_[at(tail_)] = leg;
-    ++tail_;
+  /// Requires room() > 0; for a copy of several frames, room for all of them.
+  void push(const Frame& frame, Note note) {
+    const uint32_t at_tail = at(tail_++);
+    frames_[at_tail] = frame;
+    notes_[at_tail] = note;
+    chained_waiting_ += note.bytes() == 0;
   }
-  /// The oldest waiting frames that lie in one piece.
-  [[nodiscard]] std::span<const Frame> next_to_post() const {
-    const uint32_t first = at(posted_);
-    const uint32_t to_end = kToolQueue - first;
-    return {&frames_[first], waiting() < to_end ? waiting() : to_end};
-  }
-  void mark_posted(uint32_t count) { posted_ += count; }
 
-  /// The posted copy whose frame this is, taken out. Drivers complete in order as a rule; where one does not, the
-  /// overtaken copies move up by one. Nothing if no posted copy has this frame.
-  std::optional<Copy> complete(uint32_t frame) {
+  /// The oldest waiting entries that can be posted together: copies of one frame each, or the frames of one copy.
+  struct Next {
+    std::span<const Frame> frames;
+    bool is_chain = false;
+  };
+  [[nodiscard]] Next next_to_post() {
+    const uint32_t first = at(posted_);
+    if (chained_waiting_ > 0) return next_beside_chains();
+    const uint32_t to_end = kToolQueue - first;
+    return {{&frames_[first], waiting() < to_end ? waiting() : to_end}, false};
+  }
+  void mark_posted(uint32_t count) {
+    if (chained_waiting_ > 0)
+      for (uint32_t i = 0; i < count; ++i) chained_waiting_ -= notes_[at(posted_ + i)].bytes() == 0;
+    posted_ += count;
+  }
+
+  /// The posted entry whose frame this is, taken out. Drivers complete in order as a rule; where one does not, the overtaken entries
+  /// move up by one. Nothing if no posted entry has this frame.
+  std::optional<Note> complete(uint32_t frame) {
     for (uint32_t i = head_; i != posted_; ++i) {
       if (frames_[at(i)].index != frame) continue;
-      const Copy copy{frames_[at(i)], legs_[at(i)]};
+      const Note note = notes_[at(i)];
       for (; i != head_; --i) {
         frames_[at(i)] = frames_[at(i - 1)];
-        legs_[at(i)] = legs_[at(i - 1)];
+        notes_[at(i)] = notes_[at(i - 1)];
       }
       ++head_;
-      return copy;
+      return note;
     }
     return std::nullopt;
   }
-  /// The oldest copy whatever its state, taken out: for a port that is closed. Requires !empty().
-  Copy abandon() {
-    const Copy copy{frames_[at(head_)], legs_[at(head_)]};
+  /// The oldest entry whatever its state, taken out: for a port that is closed. Requires !empty().
+  Entry abandon() {
+    const Entry entry{frames_[at(head_)].index, notes_[at(head_)]};
+    if (head_ == posted_) mark_posted(1);
     ++head_;
-    if (posted_ - head_ > kToolQueue) posted_ = head_;
-    return copy;
+    return entry;
   }
 
  private:
   static constexpr uint32_t at(uint32_t position) { return position & (kToolQueue - 1); }
 
+  Next next_beside_chains() {
+    uint32_t count = 0;
+    while (count < waiting() && notes_[at(posted_ + count)].bytes() != 0 && at(posted_ + count) + 1 != kToolQueue) ++count;
+    if (count > 0) return {{&frames_[at(posted_)], count}, false};
+    for (bool last = false; !last; ++count) {
+      chain_[count] = frames_[at(posted_ + count)];
+      last = notes_[at(posted_ + count)].bytes() != 0;
+    }
+    return {{chain_.data(), count}, count > 1};
+  }
+
   std::unique_ptr<Frame[]> frames_;
-  std::unique_ptr<uint32_t[]> legs_;
+  std::unique_ptr<Note[]> notes_;
   uint32_t head_ = 0;    ///< oldest posted
   uint32_t posted_ = 0;  ///< oldest waiting
   uint32_t tail_ = 0;
+  uint32_t chained_waiting_ = 0;          ///< waiting entries that are followed by more of their copy
+  std::array<Frame, kMaxChain> chain_{};  ///< one copy's frames in one piece
 };
 
 }  // namespace sluice

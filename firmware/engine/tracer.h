@@ -1,6 +1,7 @@
 // An observer that writes down what happens to each packet, for explain.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -32,38 +33,47 @@ struct TraceStep {
   Parsed parsed{};
   std::vector<uint16_t> vlan_ids[2];      ///< of the outer and the inner layer set, outermost first
   std::vector<uint32_t> mpls_labels[2];
-  uint32_t length = 0;
+  uint32_t length = 0;  ///< bytes: of the packet where parsed, of the copy where queued
 };
 
 struct Tracer : Unwatched {
-  /// Steps of all packets since the last clear, each packet's beginning with kParsed.
-  std::vector<TraceStep> steps;
+  static constexpr bool kWatches = true;
+  /// Of every packet since the last clear, in the order in which they came: what happened to it.
+  std::vector<std::vector<TraceStep>> packets;
 
-  void parsed(PortSlot port, const Frame& frame, const Parsed& p) {
-    TraceStep step{.kind = TraceStep::Kind::kParsed, .port = port, .parsed = p, .length = frame.length};
+  void parsed(unsigned i, PortSlot port, const Burst& burst) {
+    const Parsed& p = burst.parsed[i];
+    TraceStep step{.kind = TraceStep::Kind::kParsed, .port = port, .parsed = p, .length = burst.lengths[i]};
     for (const bool inner : {false, true}) {
       const LayerSet& set = inner ? p.inner : p.outer;
-      for (unsigned i = 0; i < set.vlan_count; ++i) step.vlan_ids[inner].push_back(vlan_tci(frame.data, set, i) & 0x0FFFU);
-      for (unsigned i = 0; i < set.mpls_count; ++i) step.mpls_labels[inner].push_back(mpls_entry(frame.data, set, i) >> 12);
+      for (unsigned v = 0; v < set.vlan_count; ++v) step.vlan_ids[inner].push_back(vlan_tci(burst.frames[i].data, set, v) & 0x0FFFU);
+      for (unsigned m = 0; m < set.mpls_count; ++m) step.mpls_labels[inner].push_back(mpls_entry(burst.frames[i].data, set, m) >> 12);
     }
-    steps.push_back(std::move(step));
+    at_[i] = packets.size();
+    packets.emplace_back().push_back(std::move(step));
   }
-  void packet_dropped(PacketDrop reason) { steps.push_back({.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
-  void judged(const Verdict& v, uint32_t rule_slot, bool hidden) {
+  void packet_dropped(unsigned i, PacketDrop reason) { add(i, {.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
+  void judged(unsigned i, const Verdict& v, uint32_t rule_slot, bool hidden) {
     using enum TraceStep::Kind;
     const auto kind = !v.pass ? kRuleDropped : v.rule == kNoRule ? kDefaultPassed : kRulePassed;
-    steps.push_back({.kind = kind, .map = v.map, .rule_slot = rule_slot});
-    if (hidden) steps.push_back({.kind = kHidden, .map = v.map});
+    add(i, {.kind = kind, .map = v.map, .rule_slot = rule_slot});
+    if (hidden) add(i, {.kind = kHidden, .map = v.map});
   }
-  void unmatched() { steps.push_back({.kind = TraceStep::Kind::kUnmatched}); }
-  void distributed(uint32_t map, uint32_t group, PortSlot member) {
-    steps.push_back({.kind = TraceStep::Kind::kDistributed, .port = member, .map = map, .group = group});
+  void unmatched(unsigned i) { add(i, {.kind = TraceStep::Kind::kUnmatched}); }
+  void distributed(unsigned i, uint32_t map, uint32_t group, PortSlot member) {
+    add(i, {.kind = TraceStep::Kind::kDistributed, .port = member, .map = map, .group = group});
   }
-  void merged(uint32_t map, PortSlot port) { steps.push_back({.kind = TraceStep::Kind::kMerged, .port = port, .map = map}); }
-  void copy_dropped(uint32_t map, PortSlot port, CopyDrop reason) {
-    steps.push_back({.kind = TraceStep::Kind::kCopyDropped, .port = port, .map = map, .reason = &describe(reason)});
+  void merged(unsigned i, uint32_t map, PortSlot port) { add(i, {.kind = TraceStep::Kind::kMerged, .port = port, .map = map}); }
+  void copy_dropped(unsigned i, uint32_t map, PortSlot port, CopyDrop reason) {
+    add(i, {.kind = TraceStep::Kind::kCopyDropped, .port = port, .map = map, .reason = &describe(reason)});
   }
-  void queued(uint32_t map, PortSlot port) { steps.push_back({.kind = TraceStep::Kind::kQueued, .port = port, .map = map}); }
+  void queued(unsigned i, uint32_t map, PortSlot port, uint32_t bytes) {
+    add(i, {.kind = TraceStep::Kind::kQueued, .port = port, .map = map, .length = bytes});
+  }
+
+ private:
+  void add(unsigned i, TraceStep step) { packets[at_[i]].push_back(std::move(step)); }
+  std::array<std::size_t, kBurst> at_{};  ///< where in `packets` the packets of the burst at hand are
 };
 
 }  // namespace sluice

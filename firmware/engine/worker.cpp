@@ -10,8 +10,9 @@
 
 namespace sluice {
 
-Worker::Worker(SnapshotPublisher& publisher, uint32_t first_frame, uint32_t frames, int cpu)
-    : floor_(first_frame, frames), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), cpu_(cpu) {
+Worker::Worker(SnapshotPublisher& publisher, const FrameMemory& memory, const FrameLayout& layout, uint32_t index, int cpu)
+    : floor_(layout, index), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), doorbell_(wake_.get()), cpu_(cpu) {
+  floor_.memory = &memory;
   publisher.add(reader_);
   thread_ = std::thread([this] { run(); });
 }
@@ -76,8 +77,12 @@ void Worker::sleep() {
     if (inlet.queue->wait_fd() >= 0 && count < waiting.size()) waiting[count++] = {inlet.queue->wait_fd(), POLLIN, 0};
   bool posted = false;
   for (const PortSlot port : floor_.open_outlets) posted |= !floor_.outlets[port].copies->empty();
+  doorbell_.asleep(true);
+  bool passed = false;  // before the others saw that we sleep
+  for (const auto& peer : floor_.peers) passed |= peer && peer->waits();
   reader_.offline();
-  poll(waiting.data(), count, posted ? 1 : 1000);
+  if (!passed) poll(waiting.data(), count, posted ? 1 : 1000);
+  doorbell_.asleep(false);
   eventfd_t ignored = 0;
   eventfd_read(wake_.get(), &ignored);
 }

@@ -21,7 +21,7 @@ class Worker {
   static constexpr uint64_t kPublishEvery = 1'000'000;
 
   /// cpu: -1 not pinned. The publisher must outlive the worker.
-  Worker(SnapshotPublisher& publisher, uint32_t first_frame, uint32_t frames, int cpu);
+  Worker(SnapshotPublisher& publisher, const FrameMemory& memory, const FrameLayout& layout, uint32_t index, int cpu);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -34,6 +34,8 @@ class Worker {
   /// What the worker published last. Any thread.
   SlotCounts read(AccountBook& into) const { return published_.read(into); }
   [[nodiscard]] int cpu() const { return cpu_; }
+  /// What wakes this worker when another has something for it. Any thread.
+  [[nodiscard]] Doorbell& doorbell() { return doorbell_; }
 
  private:
   void run();
@@ -46,6 +48,7 @@ class Worker {
   PublishedBook published_;
   SlotCounts used_;
   UniqueFd wake_;
+  Doorbell doorbell_;
   std::atomic<const Task*> task_{nullptr};
   std::atomic<bool> stop_{false};
   uint64_t published_at_ = 0;

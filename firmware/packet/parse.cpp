@@ -116,14 +116,17 @@ Start parse_pppoe(Stretch& s, LayerSet& set) {
   }
 }
 
-/// RFC 826.
-void parse_arp(const Stretch& s, LayerSet& set) {
+/// RFC 826: both ends' hardware and protocol addresses, in the lengths that the fixed part tells.
+void parse_arp(Stretch& s, LayerSet& set) {
   if (s.left() < kArpMinSize) {
     set.flags |= kTruncated;
     return;
   }
   set.l3 = L3::kArp;
   set.l3_offset = static_cast<uint16_t>(s.at);
+  const uint32_t header = kArpMinSize + 2 * (s.byte(4) + s.byte(5));
+  if (header > s.left()) set.flags |= kTruncated;
+  pass(s, std::min(header, s.left()), set);
 }
 
 }  // namespace
@@ -146,7 +149,6 @@ Carries parse_layers(Start start, Stretch& s, LayerSet& set) {
   if (start == Start::kEthernet) start = parse_ethernet(s, set);
   if (start == Start::kPppoe) start = parse_pppoe(s, set);
   if (start == Start::kMpls) start = parse_mpls(s, set, carries);
-  if (start == Start::kVersionNibble && s.left() > 0) start = s.byte(0) >> 4 == 4 ? Start::kIpv4 : s.byte(0) >> 4 == 6 ? Start::kIpv6 : Start::kNone;
   switch (start) {
     case Start::kIpv4: return parse_ipv4(s, set);
     case Start::kIpv6: return parse_ipv6(s, set);

@@ -70,7 +70,8 @@ struct Parsed {
   bool has_inner = false;  ///< the tunnel carries a packet of which at least the first byte is there. One level: what it tunnels in turn is payload
 };
 
-/// Parses one packet. Any bytes, any length. Any thread.
+/// Parses one packet. Any bytes, any length. Any thread. An IPv4 total length, IPv6 payload length or UDP length of 0 is taken for what
+/// segmentation offload and jumbograms leave there: up to the frame's end, and no fault.
 void parse(std::span<const std::byte> packet, Parsed& out);
 [[nodiscard]] inline Parsed parse(std::span<const std::byte> packet) {
   Parsed out;

@@ -115,14 +115,18 @@ bool is_extension(uint8_t protocol, bool v6) {
 bool walk_extensions(uint8_t next, Stretch& s, LayerSet& set) {
   const bool v6 = set.l3 == L3::kIpv6;
   for (unsigned depth = 0; is_extension(next, v6); ++depth) {
-    // Behind a later fragment's header stands the middle of the datagram, whatever `next` says.
-    if (set.fragment == Fragment::kLater) break;
+    // Behind a later fragment's header stands the middle of the datagram: the extension header is in the first one, and what follows it.
+    if (set.fragment == Fragment::kLater) return false;
     if (depth == kMaxExtensionHeaders) {
       set.flags |= kTooDeep;
       return false;
     }
     if (s.left() < kExtensionMinSize) {
       set.flags |= kTruncated;
+      return false;
+    }
+    if (next == ip_protocol::kAuthentication && s.byte(1) < 1) {  // 12 bytes are fixed
+      set.flags |= kMalformed;
       return false;
     }
     uint32_t size = kExtensionMinSize;

@@ -23,7 +23,7 @@ struct Stretch {
 };
 
 /// What a layer set begins with.
-enum class Start : uint8_t { kNone, kEthernet, kIpv4, kIpv6, kArp, kMpls, kPppoe, kVersionNibble };
+enum class Start : uint8_t { kNone, kEthernet, kIpv4, kIpv6, kArp, kMpls, kPppoe };
 
 /// What the payload of a layer set may be: only then is it looked at as a tunnel.
 enum class Carries : uint8_t { kNothing, kIpProtocol, kUdp, kPseudowire };
@@ -38,6 +38,11 @@ Start parse_tunnel(Carries carries, Stretch& s, Parsed& out);
 
 /// The start that an EtherType stands for.
 Start start_of(uint16_t ethertype);
+/// What the version in its first four bits says; kNone: not IP, or nothing there.
+inline Start ip_at(const Stretch& s) {
+  const unsigned version = s.left() > 0 ? s.byte(0) >> 4 : 0;
+  return version == 4 ? Start::kIpv4 : version == 6 ? Start::kIpv6 : Start::kNone;
+}
 
 /// Moves to the payload behind `header` bytes.
 inline void pass(Stretch& s, uint32_t header, LayerSet& set) {

@@ -26,24 +26,19 @@ Start carried(uint16_t type) { return type == ethertype::kBridged ? Start::kEthe
 /// draft-foschiano-erspan. Type I (no sequence number) has no header of its own.
 Start parse_erspan(uint16_t protocol, bool has_sequence, Stretch& s, Parsed& out) {
   out.tunnel = Tunnel::kErspan;
+  out.tunnel_flags &= static_cast<uint16_t>(~kHasTunnelId);  // a GRE key is no session
   if (protocol == ethertype::kErspan && !has_sequence) return Start::kEthernet;
   const bool third = protocol == ethertype::kErspan3;
   const uint32_t size = third ? kErspan3Size : kErspan2Size;
   if (s.left() < size) return cut(out);
   if (s.byte(0) >> 4 != (third ? 2 : 1)) return broken(out);
   set_id(out, read_be16(s.here() + 2) & 0x03FFU);
-  Start inner = Start::kEthernet;
-  uint32_t subheader = 0;
-  if (third) {
-    const unsigned frame_type = (s.byte(10) >> 2) & 0x1FU;
-    if (frame_type == 2) inner = Start::kVersionNibble;
-    else if (frame_type != 0) inner = Start::kNone;
-    subheader = s.byte(11) & 1 ? kErspan3SubheaderSize : 0;
-  }
+  const unsigned frame_type = third ? (s.byte(10) >> 2) & 0x1FU : 0;
+  const uint32_t subheader = third && (s.byte(11) & 1) ? kErspan3SubheaderSize : 0;
   s.at += size;
   if (s.left() < subheader) return cut(out);
   s.at += subheader;
-  return inner;
+  return frame_type == 0 ? Start::kEthernet : frame_type == 2 ? ip_at(s) : Start::kNone;
 }
 
 /// RFC 1701: source route entries, ended by one of address family and length 0.
@@ -159,7 +154,7 @@ Start parse_gtpu(Stretch& s, Parsed& out) {
       s.at += size;
     }
   }
-  return kind == kUserData ? Start::kVersionNibble : Start::kNone;
+  return kind == kUserData ? ip_at(s) : Start::kNone;
 }
 
 /// RFC 4380 section 5.1.1: authentication, origin indication, IPv6, in this order. What is none of them is no Teredo packet.

@@ -29,12 +29,11 @@ bool CaptureTimeline::at_end() const {
   return std::all_of(sources_.begin(), sources_.end(), [](const auto* s) { return s->at_end(); });
 }
 
-Result<std::unique_ptr<CaptureSource>> CaptureSource::open(const std::string& path, PortSlot slot, const FrameMemory& memory,
-                                                           CaptureTimeline& timeline) {
+Result<std::unique_ptr<CaptureSource>> CaptureSource::open(const std::string& path, const FrameMemory& memory, CaptureTimeline& timeline) {
   char reason[PCAP_ERRBUF_SIZE] = "";
   pcap_t* file = pcap_open_offline_with_tstamp_precision(path.c_str(), PCAP_TSTAMP_PRECISION_NANO, reason);
   if (!file) return Error{ErrorCode::kInvalid, path, "cannot be read as a capture: " + std::string(reason)};
-  auto source = std::unique_ptr<CaptureSource>(new CaptureSource(file, path, slot, memory, timeline));
+  auto source = std::unique_ptr<CaptureSource>(new CaptureSource(file, path, memory, timeline));
   if (const int type = pcap_datalink(file); type != DLT_EN10MB) {
     const char* name = pcap_datalink_val_to_name(type);
     return Error{ErrorCode::kInvalid, path,
@@ -44,8 +43,8 @@ Result<std::unique_ptr<CaptureSource>> CaptureSource::open(const std::string& pa
   return source;
 }
 
-CaptureSource::CaptureSource(pcap* file, std::string path, PortSlot slot, const FrameMemory& memory, CaptureTimeline& timeline)
-    : file_(file), path_(std::move(path)), slot_(slot), memory_(memory), timeline_(timeline) {
+CaptureSource::CaptureSource(pcap* file, std::string path, const FrameMemory& memory, CaptureTimeline& timeline)
+    : file_(file), path_(std::move(path)), memory_(memory), timeline_(timeline) {
   timeline_.add(this);
 }
 
@@ -65,14 +64,13 @@ void CaptureSource::advance() {
 }
 
 void CaptureSource::rx_burst(Burst& burst, FramePool& pool) {
-  burst.size = 0;
-  while (burst.size < kBurst && next_ && pool.free() > 0 && timeline_.is_next(this)) {
-    const uint32_t index = pool.lend(slot_);
+  burst.clear();
+  while (burst.size < kBurst && next_ && pool.free(MemoryClass::kCopy) > 0 && timeline_.is_next(this)) {
+    const uint32_t index = pool.lend(MemoryClass::kCopy, 0);
     pool.received(index);
     std::memcpy(memory_.chunk(index), next_, next_length_);
-    burst.frames[burst.size] = {memory_.chunk(index), next_length_, index};
-    burst.received_ns[burst.size] = timeline_.stamp(index) = next_ns_;
-    ++burst.size;
+    timeline_.stamp(index) = next_ns_;
+    burst.add({memory_.chunk(index), next_length_, index}, next_ns_);
     ++count_;
     advance();
   }

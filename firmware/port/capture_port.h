@@ -41,13 +41,14 @@ class CaptureTimeline {
 class CaptureSource final : public PortQueue {
  public:
   /// Errors name the file and libpcap's reason. Only Ethernet captures.
-  [[nodiscard]] static Result<std::unique_ptr<CaptureSource>> open(const std::string& path, PortSlot slot, const FrameMemory& memory,
+  [[nodiscard]] static Result<std::unique_ptr<CaptureSource>> open(const std::string& path, const FrameMemory& memory,
                                                                    CaptureTimeline& timeline);
   ~CaptureSource() override;
 
   void rx_burst(Burst& burst, FramePool& pool) override;
   void refill(FramePool&) override {}
   unsigned tx_burst(std::span<const Frame>) override { return 0; }
+  bool tx_chain(std::span<const Frame>) override { return false; }
   unsigned reap(std::span<uint32_t>) override { return 0; }
   void kick() override {}
   [[nodiscard]] int wait_fd() const override { return -1; }
@@ -61,12 +62,11 @@ class CaptureSource final : public PortQueue {
   [[nodiscard]] uint64_t count() const { return count_; }
 
  private:
-  CaptureSource(pcap* file, std::string path, PortSlot slot, const FrameMemory& memory, CaptureTimeline& timeline);
+  CaptureSource(pcap* file, std::string path, const FrameMemory& memory, CaptureTimeline& timeline);
   void advance();
 
   pcap* file_;
   std::string path_;
-  PortSlot slot_;
   const FrameMemory& memory_;
   CaptureTimeline& timeline_;
   const unsigned char* next_ = nullptr;
@@ -82,9 +82,11 @@ class CaptureSink final : public PortQueue {
   [[nodiscard]] static Result<std::unique_ptr<CaptureSink>> create(const std::string& path, const CaptureTimeline& timeline);
   ~CaptureSink() override;
 
-  void rx_burst(Burst& burst, FramePool&) override { burst.size = 0; }
+  void rx_burst(Burst& burst, FramePool&) override { burst.clear(); }
   void refill(FramePool&) override {}
   unsigned tx_burst(std::span<const Frame> frames) override;
+  /// A replay's frames hold whole packets: there are no chains.
+  bool tx_chain(std::span<const Frame>) override { return false; }
   unsigned reap(std::span<uint32_t> done) override;
   void kick() override {}
   [[nodiscard]] int wait_fd() const override { return -1; }

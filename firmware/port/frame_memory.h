@@ -1,4 +1,5 @@
-// The memory that packets live in: equal chunks, each one frame. Registered as UMEM where AF_XDP uses it.
+// The memory that packets live in: equal chunks, each one frame, numbered through. It is laid out by memory class and worker; a class's
+// stretch is registered as one UMEM where AF_XDP uses it.
 #pragma once
 
 #include <cstddef>
@@ -6,9 +7,27 @@
 
 namespace sluice {
 
+/// A UMEM is wholly of one class, because its first socket decides for all that share it; a frame is sent from its own UMEM alone.
+enum class MemoryClass : uint8_t { kCopy, kZeroCopy, kCopyMultiBuffer, kZeroCopyMultiBuffer, kCount };
+inline constexpr unsigned kMemoryClasses = static_cast<unsigned>(MemoryClass::kCount);
+
+/// Which frames belong to whom: [class][worker][frames_per_worker].
+struct FrameLayout {
+  uint32_t workers = 1;
+  uint32_t frames_per_worker = 0;
+  unsigned classes = 1;
+
+  [[nodiscard]] uint32_t frames_per_class() const { return workers * frames_per_worker; }
+  [[nodiscard]] uint32_t total() const { return classes * frames_per_class(); }
+  [[nodiscard]] uint32_t first(MemoryClass c, uint32_t worker) const {
+    return (static_cast<uint32_t>(c) * workers + worker) * frames_per_worker;
+  }
+  [[nodiscard]] uint32_t owner(uint32_t frame) const { return frame / frames_per_worker % workers; }
+};
+
 class FrameMemory {
  public:
-  /// `chunks` chunks of 2^chunk_shift bytes. Throws std::bad_alloc (start-up only).
+  /// `chunks` chunks of 2^chunk_shift bytes. Pages are taken when first used. Throws std::bad_alloc (start-up only).
   FrameMemory(uint32_t chunks, unsigned chunk_shift);
   ~FrameMemory();
   FrameMemory(const FrameMemory&) = delete;

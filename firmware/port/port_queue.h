@@ -14,16 +14,19 @@ class PortQueue {
  public:
   virtual ~PortQueue() = default;
 
-  /// Takes up to kBurst packets that arrived, into burst.frames and burst.received_ns; sets burst.size. The frames are in
-  /// the worker's hands afterwards (pool.received() was called for each).
+  /// Takes up to kBurst packets that arrived into the burst, which it clears first. The frames are in the worker's hands afterwards
+  /// (pool.received() was called for each). Whole packets only.
   virtual void rx_burst(Burst& burst, FramePool& pool) = 0;
 
   /// Lends free frames for reception, as many as the port has room for.
   virtual void refill(FramePool& pool) = 0;
 
-  /// Posts frames for transmission by reference, in order; returns how many were taken. A posted frame stays untouched until
-  /// reap() names it.
+  /// Posts frames for transmission by reference, in order, each a packet; returns how many were taken. A posted frame stays untouched
+  /// until reap() names it.
   virtual unsigned tx_burst(std::span<const Frame> frames) = 0;
+
+  /// Posts one packet of several frames, whole or not at all; false: no room. Each frame is named by reap().
+  virtual bool tx_chain(std::span<const Frame> frames) = 0;
 
   /// Indices of posted frames whose transmission ended, one entry a posting; returns how many.
   virtual unsigned reap(std::span<uint32_t> done) = 0;

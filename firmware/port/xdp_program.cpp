@@ -50,13 +50,16 @@ Result<void> silence(bpf_object* object, unsigned ifindex, const std::string& ne
 
 }  // namespace
 
-Result<std::unique_ptr<XdpProgram>> XdpProgram::attach(unsigned ifindex, const std::string& netdev) {
+Result<std::unique_ptr<XdpProgram>> XdpProgram::attach(unsigned ifindex, const std::string& netdev, bool multi_buffer) {
   libbpf_set_print(nullptr);
   auto program = std::unique_ptr<XdpProgram>(new XdpProgram);
   program->ifindex_ = ifindex;
+  program->multi_buffer_ = multi_buffer;
   program->pin_directory_ = pin_directory(ifindex);
   program->object_ = bpf_object__open_mem(sluice_xdp_object, static_cast<size_t>(sluice_xdp_object_end - sluice_xdp_object), nullptr);
   if (!program->object_) return failed(netdev, "opening the XDP program", errno);
+
+  if (multi_buffer) bpf_program__set_flags(bpf_object__find_program_by_name(program->object_, "sluice_rx"), BPF_F_XDP_HAS_FRAGS);
 
   std::error_code ignored;
   fs::create_directories(program->pin_directory_, ignored);

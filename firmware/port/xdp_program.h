@@ -15,8 +15,9 @@ namespace sluice {
 /// the host's stack never sees mirrored traffic. The next daemon takes the pinned maps and the link over. Control thread only.
 class XdpProgram {
  public:
-  /// Where the kernel cannot attach natively, the generic hook is used and native() is false.
-  [[nodiscard]] static Result<std::unique_ptr<XdpProgram>> attach(unsigned ifindex, const std::string& netdev);
+  /// Where the kernel cannot attach natively, the generic hook is used and native() is false. multi_buffer: packets of several buffers
+  /// come too; drivers that have none of them refuse.
+  [[nodiscard]] static Result<std::unique_ptr<XdpProgram>> attach(unsigned ifindex, const std::string& netdev, bool multi_buffer);
   ~XdpProgram();
 
   /// From now on the queue's frames go to this AF_XDP socket (until the socket closes).
@@ -29,6 +30,7 @@ class XdpProgram {
   /// False where the pin could not be made: then a crash lets the host's stack see the traffic.
   [[nodiscard]] bool survives_crash() const { return pinned_; }
   [[nodiscard]] bool native() const { return native_; }
+  [[nodiscard]] bool multi_buffer() const { return multi_buffer_; }
   /// The port is not ours any more: takes the program and its pins away.
   void detach();
 
@@ -43,6 +45,7 @@ class XdpProgram {
   uint64_t misses_before_ = 0;
   bool pinned_ = false;
   bool native_ = true;
+  bool multi_buffer_ = false;
 };
 
 }  // namespace sluice

@@ -32,6 +32,12 @@ XskSocket::~XskSocket() {
   if (umem_) std::erase(umem_->bound_, this);
 }
 
+bool XskSocket::busy_poll(uint32_t budget) {
+  constexpr int kPrefer = 69, kMicroseconds = 46, kBudget = 70;  // SO_PREFER_BUSY_POLL, SO_BUSY_POLL, SO_BUSY_POLL_BUDGET
+  const auto set = [this](int option, int value) { return setsockopt(fd_.get(), SOL_SOCKET, option, &value, sizeof value) == 0; };
+  return set(kPrefer, 1) && set(kMicroseconds, 20) && set(kBudget, static_cast<int>(budget));
+}
+
 xdp_statistics XskSocket::statistics() const {
   xdp_statistics s{};
   socklen_t size = sizeof s;
@@ -84,8 +90,8 @@ Result<std::unique_ptr<XskSocket>> XskUmem::open(unsigned ifindex, const std::st
   socket->fd_.reset(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!socket->fd_) return failed("opening an AF_XDP socket for " + where, errno);
   if (bound_.empty()) {
-    const xdp_umem_reg reg{.addr = reinterpret_cast<uint64_t>(memory_.base()),
-                           .len = memory_.size(),
+    const xdp_umem_reg reg{.addr = reinterpret_cast<uint64_t>(memory_.chunk(first_)),
+                           .len = chunks_ * memory_.chunk_size(),
                            .chunk_size = static_cast<uint32_t>(memory_.chunk_size()),
                            .headroom = 0,
                            .flags = 0};
@@ -98,7 +104,8 @@ Result<std::unique_ptr<XskSocket>> XskUmem::open(unsigned ifindex, const std::st
   address.sxdp_ifindex = ifindex;
   address.sxdp_queue_id = queue;
   if (bound_.empty()) {
-    address.sxdp_flags = XDP_USE_NEED_WAKEUP;
+    const unsigned mode = is_zero_copy(class_) ? XDP_ZEROCOPY : XDP_COPY;
+    address.sxdp_flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | mode | (is_multi_buffer(class_) ? XDP_USE_SG : 0));
   } else {
     address.sxdp_flags = XDP_SHARED_UMEM;
     address.sxdp_shared_umem_fd = static_cast<uint32_t>(bound_.front()->fd());

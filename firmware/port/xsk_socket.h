@@ -1,4 +1,4 @@
-// An AF_XDP socket with its four rings on a UMEM shared by all sockets of the process (kernel Documentation/networking/af_xdp.rst).
+// An AF_XDP socket with its four rings on a UMEM shared by all sockets of its memory class (kernel Documentation/networking/af_xdp.rst).
 // Rings are used through libxdp's accessors; the socket itself is ours, because libxdp's keeps the first socket's fd alive for the
 // UMEM's sake, so that its queue could not be bound again after an unplug.
 #pragma once
@@ -15,7 +15,24 @@
 #include "base/unique_fd.h"
 #include "port/frame_memory.h"
 
+// Debian 12's kernel headers (6.1) are older than these.
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)  // Linux 6.6
+#endif
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD (1 << 0)  // Linux 6.6
+#endif
+
 namespace sluice {
+
+[[nodiscard]] constexpr bool is_zero_copy(MemoryClass c) { return c == MemoryClass::kZeroCopy || c == MemoryClass::kZeroCopyMultiBuffer; }
+[[nodiscard]] constexpr bool is_multi_buffer(MemoryClass c) {
+  return c == MemoryClass::kCopyMultiBuffer || c == MemoryClass::kZeroCopyMultiBuffer;
+}
+[[nodiscard]] constexpr MemoryClass memory_class_of(bool zero_copy, bool multi_buffer) {
+  if (multi_buffer) return zero_copy ? MemoryClass::kZeroCopyMultiBuffer : MemoryClass::kCopyMultiBuffer;
+  return zero_copy ? MemoryClass::kZeroCopy : MemoryClass::kCopy;
+}
 
 /// Which of its rings a socket has.
 struct XskRings {
@@ -34,9 +51,13 @@ class XskSocket {
   XskSocket& operator=(const XskSocket&) = delete;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
+  /// What the kernel says of the bound socket, not what was asked for.
   [[nodiscard]] bool zero_copy() const { return zero_copy_; }
   /// The kernel's statistics of this socket. Any thread.
   [[nodiscard]] xdp_statistics statistics() const;
+  /// Has the kernel poll the device in our own calls instead of by interrupt (kernel Documentation/networking/napi.rst). False where it
+  /// can't.
+  bool busy_poll(uint32_t budget);
 
   xsk_ring_cons rx{};
   xsk_ring_prod tx{};
@@ -59,21 +80,29 @@ class XskSocket {
   std::vector<Mapping> mappings_;
 };
 
-/// Control thread only. Must outlive its sockets.
+/// One memory class's stretch of the frame memory, registered when its first socket opens. Control thread only. Must outlive its sockets.
 class XskUmem {
  public:
-  explicit XskUmem(FrameMemory& memory) : memory_(memory) {}
+  /// The frames [first, first + chunks).
+  XskUmem(FrameMemory& memory, uint32_t first, uint32_t chunks, MemoryClass memory_class)
+      : memory_(memory), first_(first), chunks_(chunks), class_(memory_class) {}
 
-  [[nodiscard]] FrameMemory& memory() const { return memory_; }
-
-  /// Opens a socket and binds it to a queue. The first one registers the memory; later ones share it through any bound sibling
-  /// (never through a closed one: its device may be gone). A device that was just released is EBUSY for some milliseconds:
-  /// tried again for at most 200 ms.
+  /// Opens a socket and binds it to a queue. The first one registers the memory and names the class's mode, with no falling back; later
+  /// ones share it through any bound sibling (never through a closed one: its device may be gone). A device that was just released is
+  /// EBUSY for some milliseconds: tried again for at most 200 ms.
   [[nodiscard]] Result<std::unique_ptr<XskSocket>> open(unsigned ifindex, const std::string& netdev, uint32_t queue, const XskRings& rings);
+
+  [[nodiscard]] MemoryClass memory_class() const { return class_; }
+  /// First byte of the stretch: descriptors' addresses count from here.
+  [[nodiscard]] const std::byte* base() const { return memory_.chunk(first_); }
+  [[nodiscard]] uint32_t first() const { return first_; }
 
  private:
   friend class XskSocket;
   FrameMemory& memory_;
+  uint32_t first_;
+  uint32_t chunks_;
+  MemoryClass class_;
   std::vector<const XskSocket*> bound_;
 };
 

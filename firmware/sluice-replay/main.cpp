@@ -84,14 +84,15 @@ void plug_in(const Options& options, const compile::Plan& plan, const FrameMemor
     if (const auto file = files.find(port.name); file != files.end()) {
       if (!port.receives()) fail({ErrorCode::kInvalid, "--in " + port.name, "the port receives nothing: it is a tool port or disabled"});
       auto& source = panel.sources[port.name];
-      source = must(CaptureSource::open(file->second, port.slot, memory, panel.timeline));
-      floor.inlets.push_back({port.slot, source.get()});
+      source = must(CaptureSource::open(file->second, memory, panel.timeline));
+      floor.inlets.push_back({.port = port.slot, .queue = source.get()});
       files.erase(file);
     }
     if (port.sends()) {
       auto& sink = panel.sinks[port.name];
       sink = must(CaptureSink::create(options.out + "/" + port.name + ".pcap", panel.timeline));
-      floor.outlets[port.slot] = {sink.get(), std::make_unique<ToolQueue>()};
+      // What a capture holds was on a wire once: no MTU stands in its way here.
+      floor.outlets[port.slot] = {.open = true, .queue = sink.get(), .copies = std::make_unique<ToolQueue>()};
       floor.open_outlets.push_back(port.slot);
     }
   }
@@ -109,11 +110,8 @@ void replay(const Snapshot& snapshot, Floor& floor, const Panel& panel, auto&& a
 }
 
 void print_explanations(const compile::Plan& plan, Tracer& tracer, uint64_t& number) {
-  auto& steps = tracer.steps;
-  for (std::size_t begin = 0; begin < steps.size();) {
-    std::size_t end = begin + 1;
-    while (end < steps.size() && steps[end].kind != TraceStep::Kind::kParsed) ++end;
-    const auto explanation = compile::report_trace(plan, std::span(steps).subspan(begin, end - begin));
+  for (const auto& steps : tracer.packets) {
+    const auto explanation = compile::report_trace(plan, steps);
     std::cout << "packet " << ++number << " on " << explanation.port() << "\n";
     for (const auto& step : explanation.steps()) {
       std::cout << "  " << step.stage() << ": ";
@@ -121,17 +119,18 @@ void print_explanations(const compile::Plan& plan, Tracer& tracer, uint64_t& num
       if (!step.port().empty() && step.stage() != "parse") std::cout << step.port() << ": ";
       std::cout << step.text() << "\n";
     }
-    begin = end;
   }
-  steps.clear();
+  tracer.packets.clear();
 }
 
 int run(const Options& options) {
   const v1::Config config = load_config(options.config);
   compile::Compiler compiler;
   const compile::Compiled compiled = must(compiler.compile(config, 1));
-  const FrameMemory memory(kFrames, kCaptureChunkShift);
-  Floor floor(0, kFrames);
+  const FrameLayout layout{.workers = 1, .frames_per_worker = kFrames};
+  const FrameMemory memory(layout.total(), kCaptureChunkShift);
+  Floor floor(layout, 0);
+  floor.pool.add(MemoryClass::kCopy);
   Panel panel(memory);
   plug_in(options, compiled.plan, memory, floor, panel);
 

@@ -18,26 +18,31 @@ constexpr unsigned kChunkShift = 11;  // 2,048 bytes
 
 Appliance::Appliance(const ApplianceOptions& options)
     : options_(options),
-      memory_(options.workers * options.frames_per_worker, kChunkShift),
-      panel_(memory_, workers_),
+      layout_{.workers = options.workers, .frames_per_worker = options.frames_per_worker, .classes = kMemoryClasses},
+      memory_(layout_.total(), kChunkShift),
+      panel_(memory_, layout_, workers_),
       started_ns_(monotonic_ns()),
       epoch_ns_(wall_ns()) {
   // Before anything is configured workers run an empty snapshot: nothing comes in, nothing goes out.
   publisher_.publish(std::make_unique<Snapshot>());
   for (uint32_t w = 0; w < options.workers; ++w)
-    workers_.push_back(std::make_unique<Worker>(publisher_, w * options.frames_per_worker, options.frames_per_worker,
-                                                w < options.cpus.size() ? options.cpus[w] : -1));
+    workers_.push_back(std::make_unique<Worker>(publisher_, memory_, layout_, w, w < options.cpus.size() ? options.cpus[w] : -1));
+  connect_workers();
 }
 
-/// Every worker keeps a full fill ring for each port that receives and a full queue for each that sends.
-Result<void> Appliance::check_budget(const compile::Plan& plan) const {
-  uint64_t need = kBurst;
-  for (const auto& port : plan.ports) need += (port.receives() ? kFillRing : 0) + (port.sends() ? kToolQueue : 0);
-  if (need <= options_.frames_per_worker) return {};
-  return Error{ErrorCode::kExhausted, "ports",
-               "these ports need " + std::to_string(need) + " frames a worker (" + std::to_string(kFillRing) + " for each that receives, " +
-                   std::to_string(kToolQueue) + " for each that sends), and there are " + std::to_string(options_.frames_per_worker) +
-                   "; start sluiced with a larger --frames"};
+/// A lane from every worker to every other one.
+void Appliance::connect_workers() {
+  const auto count = static_cast<uint32_t>(workers_.size());
+  if (count == 1) return;
+  for (uint32_t from = 0; from < count; ++from)
+    for (uint32_t to = 0; to < count; ++to) lanes_.push_back(from == to ? nullptr : std::make_unique<Lane>());
+  for (uint32_t w = 0; w < count; ++w)
+    workers_[w]->between_bursts([&](Floor& floor, auto&) {
+      for (uint32_t other = 0; other < count; ++other)
+        floor.peers.push_back(other == w ? nullptr
+                                         : std::make_unique<Peer>(other, *lanes_[w * count + other], *lanes_[other * count + w],
+                                                                  workers_[other]->doorbell()));
+    });
 }
 
 Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run) {
@@ -46,8 +51,12 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
-  if (auto r = check_budget(compiled->plan); !r) return r;
-  if (!dry_run) prepared_ = std::move(*compiled);
+  const auto quotas = share_out(compiled->plan, options_.frames_per_worker);
+  if (!quotas) return quotas.error();
+  if (auto r = panel_.check(compiled->plan); !r) return r;
+  if (dry_run) return {};
+  prepared_ = std::move(*compiled);
+  prepared_quotas_ = *quotas;
   return {};
 }
 
@@ -55,12 +64,13 @@ Result<void> Appliance::publish(uint64_t revision) {
   if (!prepared_ || prepared_->snapshot->revision != revision)
     return Error{ErrorCode::kConflict, "", "revision " + std::to_string(revision) + " was not prepared"};
   // New ports first: a map that sends to a new tool finds it open.
-  panel_.open_new(prepared_->plan);
+  panel_.open_new(prepared_->plan, prepared_quotas_);
   plan_ = std::move(prepared_->plan);
+  quotas_ = prepared_quotas_;
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
-  reconcile_wanted_ = !panel_.reconcile(plan_);
+  reconcile_wanted_ = !panel_.reconcile(plan_, quotas_);
   retired_pending_ = true;
   return {};
 }
@@ -70,8 +80,9 @@ void Appliance::tick() {
   constexpr unsigned kRetryTicks = 10;
   if (reconcile_wanted_ || ++ticks_ % kRetryTicks == 0) {
     reconcile_wanted_ = false;
-    panel_.reconcile(plan_);
+    panel_.reconcile(plan_, quotas_);
   }
+  panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
   if (retired_pending_ && !prepared_) fold_retired();
 }
@@ -127,12 +138,16 @@ v1::Status Appliance::status() {
     worker->set_loops(book.worker().loops);
     worker->set_busy_loops(book.worker().busy_loops);
     worker->set_sleeps(book.worker().sleeps);
+    worker->set_handed_over(book.worker().handed_over);
+    worker->set_copied(book.worker().copied);
     auto* c = worker->mutable_census();
     c->set_total(census.total);
     c->set_pool(census.pool);
     c->set_fill_rings(census.lent);
     c->set_held(census.held);
     c->set_worker(census.worker);
+    c->set_away(census.away);
+    c->set_guests(census.guests);
     c->set_lost(census.lost());
   }
   panel_.report(plan_, out);
@@ -161,26 +176,31 @@ Result<v1::Explanation> Appliance::explain(const std::string& port, const std::s
   for (const auto& p : plan_.ports)
     if (p.name == port || p.id == port) from = &p;
   if (!from) return Error{ErrorCode::kNotFound, "port", "there is no port \"" + port + "\""};
-  if (packet.empty() || packet.size() > (1U << kChunkShift))
-    return Error{ErrorCode::kInvalid, "packet", std::to_string(packet.size()) + " bytes; a packet has from 1 to 2048"};
+  constexpr std::size_t kLongest = 9216 + compile::kLinkHeader;
+  if (packet.empty() || packet.size() > kLongest)
+    return Error{ErrorCode::kInvalid, "packet", std::to_string(packet.size()) + " bytes; a packet has from 1 to " + std::to_string(kLongest)};
   // A floor of its own: the same pipeline, no worker's memory, no worker's book.
-  constexpr uint32_t kFrames = 2;
-  const FrameMemory memory(kFrames, kChunkShift);
-  Floor floor(0, kFrames);
-  MemoryPort inlet(memory, from->slot);
+  const FrameLayout layout{.workers = 1, .frames_per_worker = kMaxChain};
+  const FrameMemory memory(layout.total(), kChunkShift);
+  Floor floor(layout, 0);
+  floor.pool.add(MemoryClass::kCopy);
+  MemoryPort inlet(memory);
   std::vector<std::unique_ptr<MemoryPort>> outlets;
-  floor.inlets.push_back({from->slot, &inlet});
+  floor.inlets.push_back({.port = from->slot, .queue = &inlet});
   for (const auto& p : plan_.ports) {
     if (!p.sends()) continue;
-    outlets.push_back(std::make_unique<MemoryPort>(memory, p.slot));
-    floor.outlets[p.slot] = {outlets.back().get(), std::make_unique<ToolQueue>()};
+    outlets.push_back(std::make_unique<MemoryPort>(memory));
+    floor.outlets[p.slot] = {.open = true,
+                             .queue = outlets.back().get(),
+                             .copies = std::make_unique<ToolQueue>(),
+                             .max_length = p.mtu + compile::kLinkHeader};
     floor.open_outlets.push_back(p.slot);
   }
   const auto* bytes = reinterpret_cast<const std::byte*>(packet.data());
   inlet.arrive({bytes, bytes + packet.size()});
   Pipeline<Tracer> pipeline(floor);
   pipeline.run_once(*publisher_.current());
-  return compile::report_trace(plan_, pipeline.observer().steps);
+  return compile::report_trace(plan_, pipeline.observer().packets.front());
 }
 
 }  // namespace sluice

@@ -40,17 +40,21 @@ class Appliance {
   void links_changed() { reconcile_wanted_ = true; }
 
  private:
-  [[nodiscard]] Result<void> check_budget(const compile::Plan& plan) const;
+  void connect_workers();
   void fold_retired();
 
   ApplianceOptions options_;
+  FrameLayout layout_;
   FrameMemory memory_;
+  std::vector<std::unique_ptr<Lane>> lanes_;  ///< [from][to], null from one to itself
   SnapshotPublisher publisher_;
   std::vector<std::unique_ptr<Worker>> workers_;
   Panel panel_;
   compile::Compiler compiler_;
   std::optional<compile::Compiled> prepared_;
+  Quotas prepared_quotas_;
   compile::Plan plan_;  ///< in force
+  Quotas quotas_;       ///< in force
   bool retired_pending_ = false;
   bool reconcile_wanted_ = false;
   unsigned ticks_ = 0;

@@ -19,10 +19,10 @@ int main(int argc, char** argv) {
   CLI::App app{"Sluice's data plane: forwards packets as the management daemon says."};
   app.add_option("--control", control, "control socket")->capture_default_str();
   app.add_option("--peer-uid", allowed_uid, "user id of the management daemon")->capture_default_str();
-  app.add_option("--workers", options.workers, "packet threads; worker w owns queue w of every port")
-      ->check(CLI::Range(1, 2))
+  app.add_option("--workers", options.workers, "packet threads; worker w owns queue w of every port that has so many")
+      ->check(CLI::Range(1, 8))
       ->capture_default_str();
-  app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker")
+  app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker, of each kind of memory that its ports need")
       ->check(CLI::Range(4096, 1 << 20))
       ->capture_default_str();
   app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");

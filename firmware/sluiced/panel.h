@@ -2,6 +2,7 @@
 // workers between bursts.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,27 +15,26 @@
 #include "port/xdp_program.h"
 #include "port/xsk_port.h"
 #include "sluice/v1/status.pb.h"
+#include "sluiced/budget.h"
 #include "system/links.h"
 
 namespace sluice {
 
-/// Ring sizes of a port's queue: descriptors.
-inline constexpr uint32_t kFillRing = 2048;
-inline constexpr uint32_t kRxRing = 2048;
-inline constexpr uint32_t kTxRing = 2048;
-
 /// Control thread.
 class Panel {
  public:
-  /// Worker w owns queue w of every port.
-  Panel(FrameMemory& memory, std::vector<std::unique_ptr<Worker>>& workers) : umem_(memory), workers_(workers) {}
+  Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers);
   ~Panel();
 
+  /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet.
+  [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
   /// Opens the ports that are new in this plan and whose devices no open port has; touches no other. Before the plan is in force.
-  void open_new(const compile::Plan& plan);
+  void open_new(const compile::Plan& plan, const Quotas& quotas);
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.
   /// False: the devices could not be listed.
-  bool reconcile(const compile::Plan& plan);
+  bool reconcile(const compile::Plan& plan, const Quotas& quotas);
+  /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
+  bool reclaim();
 
   /// States of the planned ports, into the status.
   void report(const compile::Plan& plan, v1::Status& status) const;
@@ -44,8 +44,11 @@ class Panel {
  private:
   struct Open {
     compile::PortPlan plan;
-    system::Link link;                             ///< as it was when the port was opened: the base of the counts
-    std::vector<std::unique_ptr<XskPort>> queues;  ///< by worker
+    system::Link link;  ///< as it was when the port was opened: the base of the counts
+    Loan loan = 0;
+    MemoryClass memory_class = MemoryClass::kCopy;
+    system::Rss rss = system::Rss::kNone;
+    std::vector<std::unique_ptr<XskPort>> queues;  ///< worker w owns queue w; with fewer queues, worker w sends by queue w modulo their number
   };
   struct State {
     std::optional<Open> open;
@@ -57,19 +60,33 @@ class Panel {
     compile::OutsideCounts closed;  ///< counts of earlier openings
     bool opened_before = false;
   };
+  /// Sockets that are closed and whose queues the kernel may still work on.
+  struct Closing {
+    Loan loan;
+    unsigned ifindex;
+    uint32_t queues;
+  };
 
-  void try_open(const compile::PortPlan& plan, const system::Link& link, State& state);
-  Result<void> open(const compile::PortPlan& plan, const system::Link& link, State& state);
-  Result<void> open_sockets(Open& port);
-  void hand_over(Open& port, XdpProgram& program);
-  Result<void> attach(const system::Link& link, const std::string& device, State& state);
+  void try_open(const compile::PortPlan& plan, const system::Link& link, const Quotas& quotas, State& state);
+  Result<void> open(const compile::PortPlan& plan, const system::Link& link, uint32_t quota, State& state);
+  Result<void> open_sockets(Open& port, uint32_t queues);
+  Result<void> await_release(const system::Link& link);
+  void hand_over(Open& port, uint32_t quota, XdpProgram& program);
+  Result<void> attach(const system::Link& link, const compile::PortPlan& plan, State& state);
   static void detach(State& state);
   void close(State& state);
+  void give_up(const Closing& closing);
+  void set_quotas(const Quotas& quotas);
   [[nodiscard]] compile::OutsideCounts counts(const Open& open, const system::Link* now) const;
+  [[nodiscard]] compile::OutsideCounts counts(const State& state, const std::vector<system::Link>* links) const;
 
-  XskUmem umem_;
+  std::array<std::unique_ptr<XskUmem>, kMemoryClasses> umems_;
+  FrameMemory& memory_;
   std::vector<std::unique_ptr<Worker>>& workers_;
   std::map<std::string, State> ports_;  ///< by port id
+  std::vector<Closing> closing_;
+  Quotas quotas_;
+  Loan next_loan_ = 0;
 };
 
 }  // namespace sluice

@@ -110,6 +110,11 @@ Result<std::vector<Link>> list_links() {
   return links;
 }
 
+const Link* find_device(const std::vector<Link>& links, const std::string& device) {
+  const auto found = std::find_if(links.begin(), links.end(), [&](const auto& l) { return l.mac == device || l.pci == device; });
+  return device.empty() || found == links.end() ? nullptr : &*found;
+}
+
 Result<void> raise_port(const Link& link, uint32_t mtu) {
   const auto request_for = [&](std::array<char, 512>& buffer) {
     nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
@@ -145,24 +150,36 @@ std::string driver_of(const std::string& netdev) {
   return ethtool(netdev, &info) == 0 ? info.driver : "";
 }
 
-Result<void> set_queues(const std::string& netdev, uint32_t queues) {
+Result<uint32_t> set_queues(const std::string& netdev, uint32_t queues) {
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
-  if (ethtool(netdev, &channels) != 0) return {};  // a device that does not tell has one
+  if (ethtool(netdev, &channels) != 0) return 1U;  // a device that does not tell has one
   const uint32_t most = channels.max_combined ? channels.max_combined : std::min(channels.max_rx, channels.max_tx);
-  if (most < queues)
-    return Error{ErrorCode::kUnreachable, "",
-                 netdev + " has " + std::to_string(most) + " queues, and there are " + std::to_string(queues) + " workers"};
+  const uint32_t wanted = std::clamp(queues, 1U, std::max(most, 1U));
   channels.cmd = ETHTOOL_SCHANNELS;
   if (channels.max_combined) {
-    if (channels.combined_count == queues) return {};
-    channels.combined_count = queues;
+    if (channels.combined_count == wanted) return wanted;
+    channels.combined_count = wanted;
   } else {
-    if (channels.rx_count == queues && channels.tx_count == queues) return {};
-    channels.rx_count = channels.tx_count = queues;
+    if (channels.rx_count == wanted && channels.tx_count == wanted) return wanted;
+    channels.rx_count = channels.tx_count = wanted;
   }
-  if (const int e = ethtool(netdev, &channels); e != 0) return failed(netdev + ": setting " + std::to_string(queues) + " queues", e);
-  return {};
+  if (const int e = ethtool(netdev, &channels); e != 0) return failed(netdev + ": setting " + std::to_string(wanted) + " queues", e);
+  return wanted;
+}
+
+Rss make_rss_symmetric(const std::string& netdev) {
+  ethtool_rxfh sizes{};
+  sizes.cmd = ETHTOOL_GRSSH;
+  if (ethtool(netdev, &sizes) != 0 || sizes.key_size == 0) return Rss::kNone;
+  std::vector<std::byte> memory(sizeof(ethtool_rxfh) + sizes.key_size);
+  auto* request = reinterpret_cast<ethtool_rxfh*>(memory.data());
+  request->cmd = ETHTOOL_SRSSH;
+  request->indir_size = ETH_RXFH_INDIR_NO_CHANGE;
+  request->key_size = sizes.key_size;
+  std::byte* key = memory.data() + sizeof(ethtool_rxfh);
+  for (uint32_t i = 0; i < sizes.key_size; ++i) key[i] = i % 2 == 0 ? std::byte{0x6D} : std::byte{0x5A};
+  return ethtool(netdev, request) == 0 ? Rss::kSymmetric : Rss::kAsymmetric;
 }
 
 void receive_plainly(const std::string& netdev) {

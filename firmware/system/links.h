@@ -23,6 +23,8 @@ struct Link {
 };
 
 [[nodiscard]] Result<std::vector<Link>> list_links();
+/// The link with this MAC or PCI address; null: none, or the address is empty.
+[[nodiscard]] const Link* find_device(const std::vector<Link>& links, const std::string& device);
 
 /// Makes a device fit for a port and brings it up: this MTU, promiscuous (mirrored frames are addressed to others), no ARP, no IPv6
 /// address of its own making.
@@ -30,8 +32,18 @@ struct Link {
 
 /// The driver's name; empty if it does not tell.
 [[nodiscard]] std::string driver_of(const std::string& netdev);
-/// Spreads reception over just so many queues, where the device can.
-[[nodiscard]] Result<void> set_queues(const std::string& netdev, uint32_t queues);
+/// Gives the device so many queues, or as many as it has where those are fewer; returns how many it has now.
+[[nodiscard]] Result<uint32_t> set_queues(const std::string& netdev, uint32_t queues);
+
+/// How the device spreads packets over its queues.
+enum class Rss : uint8_t {
+  kNone,        ///< one queue, or a driver that has no key to set
+  kSymmetric,   ///< both directions of a flow come on one queue
+  kAsymmetric,  ///< the key could not be set
+};
+/// Sets the hash key that makes RSS symmetric: 0x6d5a repeated (Woo and Park, "Scalable TCP Session Monitoring with Symmetric
+/// Receive-side Scaling", 2012).
+[[nodiscard]] Rss make_rss_symmetric(const std::string& netdev);
 
 /// Packets as they were on the wire: no VLAN tag taken aside by the NIC, none joined with others (LRO). Devices that never do either
 /// refuse, which is as good.

@@ -55,13 +55,13 @@ std::vector<std::byte> packet(std::mt19937& random, std::size_t size, bool v6) {
 /// A port that receives the same frames for ever and sends into nothing: what remains is the pipeline.
 class EndlessPort final : public PortQueue {
  public:
-  EndlessPort(const FrameMemory& memory, PortSlot slot, uint32_t length) : memory_(memory), slot_(slot), length_(length) {}
+  EndlessPort(const FrameMemory& memory, uint32_t length) : memory_(memory), length_(length) {}
   void rx_burst(Burst& burst, FramePool& pool) override {
-    burst.size = std::min(kBurst, pool.free());
-    for (unsigned i = 0; i < burst.size; ++i) {
-      const uint32_t index = pool.lend(slot_);
+    burst.clear();
+    while (burst.size < kBurst && pool.free(MemoryClass::kCopy) > 0) {
+      const uint32_t index = pool.lend(MemoryClass::kCopy, 0);
       pool.received(index);
-      burst.frames[i] = {memory_.chunk(index), length_, index};
+      burst.add({memory_.chunk(index), length_, index}, 0);
     }
   }
   void refill(FramePool&) override {}
@@ -71,6 +71,7 @@ class EndlessPort final : public PortQueue {
     posted_ += n;
     return static_cast<unsigned>(n);
   }
+  bool tx_chain(std::span<const Frame>) override { return false; }
   unsigned reap(std::span<uint32_t> done) override {
     const auto n = std::min(done.size(), posted_ - reaped_);
     std::copy_n(done_.begin() + static_cast<std::ptrdiff_t>(reaped_), n, done.begin());
@@ -83,7 +84,6 @@ class EndlessPort final : public PortQueue {
 
  private:
   const FrameMemory& memory_;
-  PortSlot slot_;
   uint32_t length_;
   std::array<uint32_t, 2048> done_{};
   std::size_t posted_ = 0, reaped_ = 0;
@@ -174,13 +174,14 @@ void bench_fanout(unsigned seed) {
         const auto bytes = packet(random, size, false);
         std::copy(bytes.begin(), bytes.end(), memory.chunk(f));
       }
-      Floor floor(0, kFrames);
+      Floor floor({.workers = 1, .frames_per_worker = kFrames}, 0);
+      floor.pool.add(MemoryClass::kCopy);
       std::vector<std::unique_ptr<EndlessPort>> queues;
       for (const auto& port : compiled.plan.ports) {
-        queues.push_back(std::make_unique<EndlessPort>(memory, port.slot, size));
-        if (port.receives()) floor.inlets.push_back({port.slot, queues.back().get()});
+        queues.push_back(std::make_unique<EndlessPort>(memory, size));
+        if (port.receives()) floor.inlets.push_back({.port = port.slot, .queue = queues.back().get()});
         if (port.sends()) {
-          floor.outlets[port.slot] = {queues.back().get(), std::make_unique<ToolQueue>()};
+          floor.outlets[port.slot] = {.open = true, .queue = queues.back().get(), .copies = std::make_unique<ToolQueue>()};
           floor.open_outlets.push_back(port.slot);
         }
       }

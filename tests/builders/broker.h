@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "compile/compile.h"
@@ -36,7 +37,10 @@ class Broker {
  public:
   static constexpr uint32_t kFrames = 4096;
 
-  explicit Broker(const std::string& config_json, Observer observer = {}) : pipeline(floor, std::move(observer)) { apply(config_json); }
+  explicit Broker(const std::string& config_json, Observer observer = {}) : pipeline(floor, std::move(observer)) {
+    floor.pool.add(MemoryClass::kCopy);
+    apply(config_json);
+  }
 
   /// A new revision; ports that it adds are opened.
   void apply(const std::string& config_json) {
@@ -46,13 +50,26 @@ class Broker {
     for (const auto& plan : compiled.plan.ports) {
       auto& port = ports[plan.name];
       if (port) continue;
-      port = std::make_unique<MemoryPort>(memory, plan.slot);
-      if (plan.receives()) floor.inlets.push_back({plan.slot, port.get()});
-      if (plan.sends()) {
-        floor.outlets[plan.slot] = {port.get(), std::make_unique<ToolQueue>()};
-        floor.open_outlets.push_back(plan.slot);
-      }
+      port = std::make_unique<MemoryPort>(memory);
+      plug_in(plan, *port);
     }
+  }
+  /// Puts a queue of any kind where a port is: a FakePort in the place of the memory port.
+  void plug_in(const compile::PortPlan& plan, PortQueue& queue) {
+    std::erase_if(floor.inlets, [&](const Inlet& inlet) { return inlet.port == plan.slot; });
+    std::erase(floor.open_outlets, plan.slot);
+    if (plan.receives()) floor.inlets.push_back({.port = plan.slot, .queue = &queue});
+    if (!plan.sends()) return;
+    floor.outlets[plan.slot] = {.open = true,
+                                .queue = &queue,
+                                .copies = std::make_unique<ToolQueue>(),
+                                .max_length = plan.mtu + compile::kLinkHeader};
+    floor.open_outlets.push_back(plan.slot);
+  }
+  [[nodiscard]] const compile::PortPlan& plan(const std::string& port) const {
+    for (const auto& p : compiled.plan.ports)
+      if (p.name == port) return p;
+    throw std::out_of_range(port);
   }
   void send(const std::string& port, const Packet& packet) { ports.at(port)->arrive(packet.bytes()); }
   void run() {
@@ -64,8 +81,9 @@ class Broker {
     return compile::report_ledger(compiled.plan, {}, {&floor.book, 1}, compiled.snapshot->used, {}, floor.pool.census().lost());
   }
 
+  FrameLayout layout{.workers = 1, .frames_per_worker = kFrames};
   FrameMemory memory{kFrames, 11};
-  Floor floor{0, kFrames};
+  Floor floor{layout, 0};
   std::map<std::string, std::unique_ptr<MemoryPort>> ports;
   compile::Compiler compiler;
   compile::Compiled compiled;

@@ -138,7 +138,7 @@ TEST_CASE("explain: the tracer tells each step of the pipeline's own path") {
              {"name": "b", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "t1"}]}]})");
   broker.send("in1", Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").icmp(8));
   broker.run();
-  const auto explanation = compile::report_trace(broker.compiled.plan, broker.pipeline.observer().steps);
+  const auto explanation = compile::report_trace(broker.compiled.plan, broker.pipeline.observer().packets.front());
   std::string stages;
   for (const auto& step : explanation.steps()) stages += step.stage() + " ";
   CHECK(stages == "parse classify distribute send classify merge ");

@@ -72,7 +72,9 @@ TEST_CASE("publish: workers that sleep and wake see revisions only forwards, and
 TEST_CASE("worker: a task runs between bursts on the worker's thread, also while it sleeps") {
   SnapshotPublisher publisher;
   publisher.publish(revision(1));
-  Worker worker(publisher, 0, 128, -1);
+  const FrameLayout layout{.workers = 1, .frames_per_worker = 128};
+  const FrameMemory memory(layout.total(), 11);
+  Worker worker(publisher, memory, layout, 0, -1);
   for (int i = 0; i < 200; ++i) {
     std::thread::id where;
     worker.between_bursts([&](Floor& floor, auto&) {

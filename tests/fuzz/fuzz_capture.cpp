@@ -10,9 +10,10 @@ void sluice::fuzz::capture(Bytes bytes) {
   const int fd = memfd_create("capture", 0);
   if (write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) return;
   const FrameMemory memory(128, kCaptureChunkShift);
-  FramePool pool(0, 128);
+  FramePool pool({.workers = 1, .frames_per_worker = 128}, 0);
+  pool.add(MemoryClass::kCopy);
   CaptureTimeline timeline(memory);
-  auto source = CaptureSource::open("/proc/self/fd/" + std::to_string(fd), 0, memory, timeline);
+  auto source = CaptureSource::open("/proc/self/fd/" + std::to_string(fd), memory, timeline);
   static Burst burst;
   while (source && !(*source)->at_end()) {
     (*source)->rx_burst(burst, pool);

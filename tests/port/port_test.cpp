@@ -37,14 +37,17 @@ struct File {
 }  // namespace
 
 TEST_CASE("frame pool: every frame has one place, and the census counts the records, not a total") {
-  FramePool pool(100, 8);
-  const auto places = [&](uint64_t in_pool, uint64_t lent, uint64_t held, uint64_t worker) {
+  constexpr auto kClass = MemoryClass::kZeroCopy;
+  FramePool pool({.workers = 2, .frames_per_worker = 8, .classes = kMemoryClasses}, 1);
+  pool.add(kClass);
+  const auto places = [&](uint64_t in_pool, uint64_t lent, uint64_t held, uint64_t worker, uint64_t away = 0) {
     const auto c = pool.census();
-    return c.pool == in_pool && c.lent == lent && c.held == held && c.worker == worker && c.lost() == 0;
+    return c.total == 8 && c.pool == in_pool && c.lent == lent && c.held == held && c.worker == worker && c.away == away && c.lost() == 0;
   };
   CHECK(places(8, 0, 0, 0));
-  const uint32_t a = pool.lend(3);
-  const uint32_t b = pool.lend(4);
+  const uint32_t a = pool.lend(kClass, 3);
+  const uint32_t b = pool.lend(kClass, 4);
+  CHECK(a == 24);  // the second worker's first frame of the second class
   CHECK(places(6, 2, 0, 0));
   pool.received(a);
   CHECK(places(6, 1, 0, 1));
@@ -54,15 +57,39 @@ TEST_CASE("frame pool: every frame has one place, and the census counts the reco
   CHECK(places(6, 1, 1, 0));
   pool.release(a);
   CHECK(places(7, 1, 0, 0));
+  pool.reclaim(3);
+  CHECK(places(7, 1, 0, 0));
   pool.reclaim(4);
   CHECK(places(8, 0, 0, 0));
   (void)b;
 }
 
+TEST_CASE("frame pool: a frame that is handed over is away for its owner, a guest for the other, and comes home once") {
+  const FrameLayout layout{.workers = 2, .frames_per_worker = 8};
+  FramePool owner(layout, 0), other(layout, 1);
+  owner.add(MemoryClass::kCopy);
+  other.add(MemoryClass::kCopy);
+  const uint32_t frame = owner.take(MemoryClass::kCopy);
+  owner.send_away(frame);
+  CHECK(owner.census().away == 1);
+  other.adopt(frame);
+  CHECK(other.census().guests == 1);
+  other.hold(frame, 2);
+  other.release(frame);
+  CHECK(other.homeward().empty());
+  other.release(frame);
+  CHECK(other.homeward() == std::vector<uint32_t>{frame});
+  CHECK(other.census().guests == 0);
+  CHECK(other.census().lost() == 0);
+  owner.returned(frame);
+  CHECK(owner.census().away == 0);
+  CHECK(owner.census().pool == 8);
+}
+
 TEST_CASE("tool queue: copies complete in order or not, and what a closed port leaves comes out oldest first") {
   ToolQueue queue;
-  for (uint32_t i = 0; i < 5; ++i) queue.push({nullptr, 60, i}, 10 + i);
-  CHECK(queue.next_to_post().size() == 5);
+  for (uint32_t i = 0; i < 5; ++i) queue.push({nullptr, 60, i}, {10 + i, 60, 0});
+  CHECK(queue.next_to_post().frames.size() == 5);
   queue.mark_posted(4);
   CHECK(queue.complete(2)->leg == 12);
   CHECK(queue.complete(0)->leg == 10);
@@ -70,22 +97,49 @@ TEST_CASE("tool queue: copies complete in order or not, and what a closed port l
   CHECK_FALSE(queue.complete(99));
   CHECK(queue.posted() == 2);
   CHECK(queue.waiting() == 1);
-  CHECK(queue.abandon().leg == 11);
+  CHECK(queue.abandon().note.leg == 11);
   CHECK(queue.complete(3)->leg == 13);
-  CHECK(queue.abandon().leg == 14);
+  CHECK(queue.abandon().note.leg == 14);
   CHECK(queue.empty());
-  for (uint32_t i = 0; i < kToolQueue; ++i) queue.push({nullptr, 60, i}, i);
-  CHECK(queue.full());
+  for (uint32_t i = 0; i < kToolQueue; ++i) queue.push({nullptr, 60, i}, {i, 60, 0});
+  CHECK(queue.room() == 0);
+}
+
+TEST_CASE("tool queue: a copy of several frames is posted alone and in one piece, wherever in the ring it lies") {
+  for (const uint32_t before : {0U, 1U, kToolQueue - 2, kToolQueue - 1}) {
+    CAPTURE(before);
+    ToolQueue queue;
+    for (uint32_t i = 0; i < before; ++i) {  // the ring's positions move on
+      queue.push({nullptr, 60, i}, {1, 60, 0});
+      queue.mark_posted(1);
+      REQUIRE(queue.complete(i));
+    }
+    queue.push({nullptr, 60, 7}, {1, 60, 0});
+    for (uint32_t i = 0; i < 3; ++i) queue.push({nullptr, 2048, 10 + i}, {2, i == 2 ? 6144U : 0U, 0});
+    queue.push({nullptr, 60, 8}, {1, 60, 0});
+    const auto next = [&queue] {
+      const auto n = queue.next_to_post();
+      std::vector<uint32_t> indices;
+      for (const auto& f : n.frames) indices.push_back(f.index);
+      queue.mark_posted(static_cast<uint32_t>(n.frames.size()));
+      return std::pair(indices, n.is_chain);
+    };
+    CHECK(next() == std::pair(std::vector<uint32_t>{7}, false));
+    CHECK(next() == std::pair(std::vector<uint32_t>{10, 11, 12}, true));
+    CHECK(next() == std::pair(std::vector<uint32_t>{8}, false));
+    CHECK(queue.waiting() == 0);
+  }
 }
 
 TEST_CASE("capture port: several captures are received in the order of their time, ties by the order of the ports") {
   const File one(capture_of({{1'000, 60}, {3'000, 61}, {5'000, 62}}));
   const File two(capture_of({{2'000, 70}, {3'000, 71}, {4'000, 72}}));
   const FrameMemory memory(16, kCaptureChunkShift);
-  FramePool pool(0, 16);
+  FramePool pool({.workers = 1, .frames_per_worker = 16}, 0);
+  pool.add(MemoryClass::kCopy);
   CaptureTimeline timeline(memory);
-  auto a = CaptureSource::open(one.path, 0, memory, timeline);
-  auto b = CaptureSource::open(two.path, 1, memory, timeline);
+  auto a = CaptureSource::open(one.path, memory, timeline);
+  auto b = CaptureSource::open(two.path, memory, timeline);
   REQUIRE(a);
   REQUIRE(b);
   std::vector<uint32_t> lengths;
@@ -107,9 +161,10 @@ TEST_CASE("capture port: a capture cut at every byte is read up to the cut and s
   for (std::size_t length = 0; length <= whole.size(); ++length) {
     CAPTURE(length);
     const File file(whole.substr(0, length));
-    FramePool pool(0, 8);
+    FramePool pool({.workers = 1, .frames_per_worker = 8}, 0);
+    pool.add(MemoryClass::kCopy);
     CaptureTimeline timeline(memory);
-    auto source = CaptureSource::open(file.path, 0, memory, timeline);
+    auto source = CaptureSource::open(file.path, memory, timeline);
     if (length < 24) {
       CHECK_FALSE(source);
       continue;

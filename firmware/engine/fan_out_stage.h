@@ -1,0 +1,277 @@
+// Fan-out: the copies of a burst. First what each destination asks for becomes loads, a burst of copies of one way and shape each; then
+// each tool's loads are queued in the order of the packets. So the account is kept a load at a time, and the copies of a tool stay in
+// order whichever maps they come from. The bodies of a template: included by pipeline.cpp alone.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/distribute.h"
+#include "engine/pipeline.h"
+#include "packet/flow_hash.h"
+
+namespace sluice {
+namespace {
+
+unsigned count_of(uint64_t packets) { return static_cast<unsigned>(std::popcount(packets)); }
+
+/// The first n packets of a mask; n at most their number.
+uint64_t first_of(uint64_t packets, unsigned n) {
+  uint64_t out = 0;
+  for (; n > 0; --n) {
+    out |= packets & (~packets + 1);
+    packets &= packets - 1;
+  }
+  return out;
+}
+
+/// The frames of a copy that is `length` bytes long, out of those of the whole packet. Returns how many.
+unsigned cut_chain(const Frame& first, std::span<const Frame> rest, uint32_t length, std::array<Frame, kMaxChain>& out) {
+  unsigned count = 0;
+  for (const Frame* frame = &first; length > 0; frame = &rest[count - 1]) {
+    out[count] = *frame;
+    out[count].length = std::min(frame->length, length);
+    length -= out[count].length;
+    ++count;
+    if (count > rest.size()) break;
+  }
+  return count;
+}
+
+}  // namespace
+
+template <class Observer>
+void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_class) {
+  Workbench& bench = floor_.bench;
+  bench.references.fill(0);
+  if (floor_.burst.chained) bench.rest_references.fill(0);
+  bench.hashed = 0;
+  bench.loads.clear();
+  for (std::size_t word = 0; word < bench.maps.size(); ++word) {
+    each(bench.maps[word], [&](unsigned bit) {
+      const auto map = static_cast<uint32_t>(word * 64 + bit);
+      send_copies(snapshot, map, bench.passed[map]);
+      bench.passed[map] = 0;
+    });
+    bench.maps[word] = 0;
+  }
+  for (std::size_t word = 0; word < bench.loaded_ports.size(); ++word) {
+    each(bench.loaded_ports[word], [&](unsigned bit) { queue_loads(static_cast<PortSlot>(word * 64 + bit), memory_class); });
+    bench.loaded_ports[word] = 0;
+  }
+  hold_frames();
+}
+
+template <class Observer>
+void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets) {
+  for (const SnapshotDestination& destination : snapshot.maps[map].destinations) {
+    if (destination.port == kNoPort) distribute(snapshot, map, destination, packets);
+    else load(snapshot, map, destination.port, destination.legs.front(), destination.slice, packets);
+  }
+}
+
+/// Each packet of a tool group goes to the member of its flow.
+template <class Observer>
+void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
+  Workbench& bench = floor_.bench;
+  each(packets & ~bench.hashed, [&](unsigned i) { bench.flow_hashes[i] = flow_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i].outer); });
+  bench.hashed |= packets;
+  const Group& group = snapshot.groups[destination.group];
+  std::array<uint64_t, kNoMember + 1> of_member;
+  std::fill_n(of_member.begin(), group.members.size(), 0);
+  of_member[kNoMember] = 0;
+  each(packets, [&](unsigned i) { of_member[pick_member(group, bench.flow_hashes[i])] |= uint64_t{1} << i; });
+  for (std::size_t m = 0; m < group.members.size(); ++m) {
+    if (of_member[m] == 0) continue;
+    tell(of_member[m], [&](unsigned i) { observe_.distributed(i, map, destination.group, group.members[m]); });
+    load(snapshot, map, group.members[m], destination.legs[m], destination.slice, of_member[m]);
+  }
+  if (const uint64_t nowhere = of_member[kNoMember]) {
+    const uint32_t leg = destination.legs.back();
+    tell(nowhere, [&](unsigned i) { observe_.distributed(i, map, destination.group, kNoPort); });
+    count<Line::kCreated>(floor_.book.leg(leg).created, count_of(nowhere), bytes_of(nowhere, destination.slice));
+    drop_copies(map, kNoPort, leg, nowhere, destination.slice, CopyDrop::kNoMember);
+  }
+}
+
+/// Creates the copies of one way, ends those that the tool can't have or has already, and loads the others.
+template <class Observer>
+void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Slice& slice, uint64_t packets) {
+  Workbench& bench = floor_.bench;
+  LegCounters& account = floor_.book.leg(leg);
+  uint64_t bytes = bytes_of(packets, slice);
+  count<Line::kCreated>(account.created, count_of(packets), bytes);
+  const Outlet& outlet = floor_.outlets[port];
+  if (!outlet.open || !snapshot.sending[port]) return drop_copies(map, port, leg, packets, slice, CopyDrop::kToolDown);
+  uint64_t rest = packets;
+  uint64_t too_long = 0;
+  each(packets, [&](unsigned i) { too_long |= uint64_t{shaped_length(i, slice) > outlet.max_length} << i; });
+  if (too_long) {
+    drop_copies(map, port, leg, too_long, slice, CopyDrop::kExceedsMtu);
+    rest &= ~too_long;
+  }
+  const bool loaded_before = (bench.loaded_ports[port / 64] >> port % 64 & 1) != 0;
+  if (loaded_before) {
+    if (const uint64_t merged = loaded_alike(port, rest, slice)) {
+      count<Line::kMerged>(account.merged, count_of(merged), bytes_of(merged, slice));
+      tell(merged, [&](unsigned i) { observe_.merged(i, map, port); });
+      rest &= ~merged;
+    }
+  }
+  if (rest == 0) return;
+  if (rest != packets) bytes = bytes_of(rest, slice);
+  const auto position = static_cast<uint32_t>(bench.loads.size());
+  bench.loads.push_back({.packets = rest, .bytes = bytes, .leg = leg, .map = map, .next = kNoLoad, .slice = slice});
+  if (loaded_before) bench.loads[bench.last_load[port]].next = position;
+  else bench.first_load[port] = position;
+  bench.last_load[port] = position;
+  bench.loaded_ports[port / 64] |= uint64_t{1} << port % 64;
+}
+
+/// Those of the packets of which the port has a copy of the same shape already. Slices of one packet are alike if they are as long.
+template <class Observer>
+uint64_t Pipeline<Observer>::loaded_alike(PortSlot port, uint64_t packets, const Slice& slice) const {
+  uint64_t alike = 0;
+  for (uint32_t l = floor_.bench.first_load[port]; l != kNoLoad; l = floor_.bench.loads[l].next) {
+    const Load& load = floor_.bench.loads[l];
+    const uint64_t both = load.packets & packets;
+    if (load.slice == slice) alike |= both;
+    else each(both, [&](unsigned i) { alike |= uint64_t{shaped_length(i, load.slice) == shaped_length(i, slice)} << i; });
+  }
+  return alike;
+}
+
+template <class Observer>
+void Pipeline<Observer>::queue_loads(PortSlot port, MemoryClass memory_class) {
+  const Workbench& bench = floor_.bench;
+  const Outlet& outlet = floor_.outlets[port];
+  const Load& first = bench.loads[bench.first_load[port]];
+  if (first.next == kNoLoad && outlet.queue && outlet.memory_class == memory_class && (first.packets & floor_.burst.chained) == 0)
+    return queue_at_once(port, first);
+  uint64_t packets = 0;
+  for (uint32_t l = bench.first_load[port]; l != kNoLoad; l = bench.loads[l].next) packets |= bench.loads[l].packets;
+  each(packets, [&](unsigned i) {
+    for (uint32_t l = bench.first_load[port]; l != kNoLoad; l = bench.loads[l].next)
+      if (bench.loads[l].packets >> i & 1) queue_copy(port, bench.loads[l], i, memory_class);
+  });
+}
+
+/// The common case: one load of packets of one frame each, for a queue of this worker's, by reference.
+template <class Observer>
+void Pipeline<Observer>::queue_at_once(PortSlot port, const Load& load) {
+  const Burst& burst = floor_.burst;
+  const Outlet& outlet = floor_.outlets[port];
+  ToolQueue& copies = *outlet.copies;
+  const uint32_t room = std::min(kToolQueue, outlet.quota) - std::min(copies.size(), outlet.quota);
+  uint64_t packets = load.packets;
+  uint64_t bytes = load.bytes;
+  if (count_of(packets) > room) {
+    packets = first_of(packets, room);
+    const CopyDrop reason = outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull;
+    drop_copies(load.map, port, load.leg, load.packets & ~packets, load.slice, reason);
+    bytes = bytes_of(packets, load.slice);
+  }
+  count<Line::kInFlightUp>(floor_.book.leg(load.leg).in_flight, count_of(packets), bytes);
+  auto& references = floor_.bench.references;
+  each(packets, [&](unsigned i) {
+    const uint32_t length = shaped_length(i, load.slice);
+    copies.push({burst.frames[i].data, length, burst.frames[i].index}, {load.leg, length, floor_.worker});
+    ++references[i];
+  });
+  tell(packets, [&](unsigned i) { observe_.queued(i, load.map, port, shaped_length(i, load.slice)); });
+}
+
+/// One copy: of one frame or several, into this worker's queue or to the worker that has the port's queue, by reference or, into memory
+/// of another class, by a copy that all tools of that class share.
+template <class Observer>
+void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i, MemoryClass memory_class) {
+  const Burst& burst = floor_.burst;
+  Workbench& bench = floor_.bench;
+  const Outlet& outlet = floor_.outlets[port];
+  const uint32_t bytes = shaped_length(i, load.slice);
+  const auto drop = [&](CopyDrop reason) { drop_copies(load.map, port, load.leg, uint64_t{1} << i, load.slice, reason); };
+
+  std::array<Frame, kMaxChain> frames;
+  unsigned size = 0;
+  Workbench::Copied* copied = nullptr;
+  if (outlet.memory_class == memory_class) {
+    size = cut_chain(burst.frames[i], burst.rest_of(i), bytes, frames);
+  } else {
+    copied = copy_into(outlet.memory_class, i);
+    if (!copied) return drop(CopyDrop::kNoFrame);
+    size = cut_chain(copied->frames[0], std::span(copied->frames).subspan(1, copied->size - 1U), bytes, frames);
+  }
+  if (outlet.queue) {
+    if (outlet.copies->size() + size > outlet.quota) return drop(outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull);
+    if (outlet.copies->room() < size) return drop(CopyDrop::kToolQueueFull);
+  } else if (!floor_.peers[outlet.owner]->takes_copy(size)) {
+    return drop(CopyDrop::kHandoverFull);
+  }
+  for (unsigned f = 0; f < size; ++f) {
+    const uint32_t note = f + 1 == size ? bytes : 0;
+    if (outlet.queue) outlet.copies->push(frames[f], {load.leg, note, floor_.worker});
+    else floor_.peers[outlet.owner]->pass(PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = note, .port = port});
+    if (copied) ++copied->references[f];
+    else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
+  }
+  count<Line::kInFlightUp>(floor_.book.leg(load.leg).in_flight, 1, bytes);
+  observe_.queued(i, load.map, port, bytes);
+}
+
+/// The packet in frames of another class, copied at most once a burst; null: no frames are free.
+template <class Observer>
+Workbench::Copied* Pipeline<Observer>::copy_into(MemoryClass memory_class, unsigned i) {
+  Workbench& bench = floor_.bench;
+  for (auto& known : bench.copied)
+    if (known.packet == i && known.memory_class == memory_class) return &known;
+  const Burst& burst = floor_.burst;
+  const auto chunk = static_cast<uint32_t>(floor_.memory->chunk_size());
+  const uint32_t frames = (burst.lengths[i] + chunk - 1) / chunk;
+  if (frames > kMaxChain || floor_.pool.free(memory_class) < frames) return nullptr;
+  auto& copied = bench.copied.emplace_back(
+      Workbench::Copied{.packet = i, .memory_class = memory_class, .size = static_cast<uint8_t>(frames), .references = {}, .frames = {}});
+  for (uint32_t f = 0; f < frames; ++f) {
+    const uint32_t index = floor_.pool.take(memory_class);
+    copied.frames[f] = {floor_.memory->chunk(index), std::min(chunk, burst.lengths[i] - f * chunk), index};
+  }
+  uint32_t at = 0;
+  const auto append = [&](const Frame& from) {
+    for (uint32_t done = 0; done < from.length;) {
+      const uint32_t n = std::min(from.length - done, chunk - at % chunk);
+      std::memcpy(floor_.memory->chunk(copied.frames[at / chunk].index) + at % chunk, from.data + done, n);
+      done += n;
+      at += n;
+    }
+  };
+  append(burst.frames[i]);
+  for (const Frame& frame : burst.rest_of(i)) append(frame);
+  ++floor_.book.worker().copied;
+  return &copied;
+}
+
+/// What nothing refers to is free again.
+template <class Observer>
+void Pipeline<Observer>::hold_frames() {
+  const Burst& burst = floor_.burst;
+  Workbench& bench = floor_.bench;
+  for (unsigned i = 0; i < burst.size; ++i) floor_.pool.hold(burst.frames[i].index, bench.references[i]);
+  for (unsigned r = 0; r < burst.rest_size; ++r) floor_.pool.hold(burst.rest[r].index, bench.rest_references[r]);
+  for (const auto& copied : bench.copied)
+    for (unsigned f = 0; f < copied.size; ++f) floor_.pool.hold(copied.frames[f].index, copied.references[f]);
+  bench.copied.clear();
+}
+
+template <class Observer>
+void Pipeline<Observer>::drop_copies(uint32_t map, PortSlot port, uint32_t leg, uint64_t packets, const Slice& slice, CopyDrop reason) {
+  count<Line::kCopyDropped>(floor_.book.leg(leg).dropped[static_cast<unsigned>(reason)], count_of(packets), bytes_of(packets, slice));
+  tell(packets, [&](unsigned i) { observe_.copy_dropped(i, map, port, reason); });
+}
+
+template <class Observer>
+uint64_t Pipeline<Observer>::bytes_of(uint64_t packets, const Slice& slice) const {
+  uint64_t bytes = 0;
+  each(packets, [&](unsigned i) { bytes += shaped_length(i, slice); });
+  return bytes;
+}
+
+}  // namespace sluice

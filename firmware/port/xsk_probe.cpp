@@ -1,0 +1,67 @@
+#include "port/xsk_probe.h"
+
+#include <linux/if_xdp.h>
+#include <net/if.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "port/xsk_socket.h"
+
+namespace sluice {
+namespace {
+
+/// Binds a socket on a UMEM of its own to the queue and lets go of it again. 0, or errno.
+int try_bind(unsigned ifindex, uint32_t queue, unsigned flags) {
+  constexpr std::size_t kChunk = 2048, kSize = 64 * kChunk;
+  constexpr int kRing = 64;
+  void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return ENOMEM;
+  int error = 0;
+  {
+    const UniqueFd fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+    const xdp_umem_reg reg{.addr = reinterpret_cast<uint64_t>(memory), .len = kSize, .chunk_size = kChunk, .headroom = 0, .flags = 0};
+    const auto set = [&fd](int option, const auto& value) { return setsockopt(fd.get(), SOL_XDP, option, &value, sizeof value) == 0; };
+    sockaddr_xdp address{};
+    address.sxdp_family = AF_XDP;
+    address.sxdp_ifindex = ifindex;
+    address.sxdp_queue_id = queue;
+    address.sxdp_flags = static_cast<uint16_t>(flags);
+    const bool bound = fd && set(XDP_UMEM_REG, reg) && set(XDP_UMEM_FILL_RING, kRing) && set(XDP_UMEM_COMPLETION_RING, kRing) &&
+                       set(XDP_RX_RING, kRing) && set(XDP_TX_RING, kRing) &&
+                       bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    if (!bound) error = errno;
+  }
+  munmap(memory, kSize);
+  return error;
+}
+
+/// The same, but a queue that is being released is waited for, 200 ms at most.
+int bind_patiently(unsigned ifindex, uint32_t queue, unsigned flags) {
+  const uint64_t give_up = monotonic_ns() + 200'000'000;
+  for (;;) {
+    const int error = try_bind(ifindex, queue, flags);
+    if (error != EBUSY || monotonic_ns() > give_up) return error;
+  }
+}
+
+}  // namespace
+
+std::optional<MemoryClass> probe_memory_class(unsigned ifindex, uint32_t queue, bool multi_buffer) {
+  const unsigned several = multi_buffer ? XDP_USE_SG : 0U;
+  if (bind_patiently(ifindex, queue, XDP_USE_NEED_WAKEUP | XDP_ZEROCOPY | several) == 0) return memory_class_of(true, multi_buffer);
+  if (bind_patiently(ifindex, queue, XDP_USE_NEED_WAKEUP | XDP_COPY | several) == 0) return memory_class_of(false, multi_buffer);
+  return std::nullopt;
+}
+
+bool is_released(unsigned ifindex, uint32_t queue) {
+  std::array<char, IF_NAMESIZE> name{};
+  if (!if_indextoname(ifindex, name.data())) return true;
+  return try_bind(ifindex, queue, XDP_COPY) != EBUSY;
+}
+
+}  // namespace sluice

@@ -1,0 +1,105 @@
+// What the front panel shows: the ports' states, and what they lost outside the workers.
+#include <algorithm>
+
+#include "port/multi_buffer.h"
+#include "sluiced/panel.h"
+
+namespace sluice {
+
+compile::OutsideCounts Panel::counts(const Open& open, const system::Link* now) const {
+  compile::OutsideCounts out;
+  out.port = open.plan.slot;
+  for (const auto& queue : open.queues) {
+    const auto s = queue->socket().statistics();
+    // Apart from each other since the statistics have both fields (Linux 5.9): no frame or too long, and no room in the rx ring.
+    out.lost_in_kernel += s.rx_dropped + s.rx_ring_full;
+  }
+  if (now && now->ifindex == open.link.ifindex) {
+    out.tx_dropped = now->tx_dropped - std::min(now->tx_dropped, open.link.tx_dropped);
+    if (!now->pci.empty()) out.wire_losses = now->rx_missed - std::min(now->rx_missed, open.link.rx_missed);
+  }
+  return out;
+}
+
+/// Of all openings of a port, the present one included. links: null where they could not be listed.
+compile::OutsideCounts Panel::counts(const State& state, const std::vector<system::Link>* links) const {
+  compile::OutsideCounts sum = state.closed;
+  if (state.program) sum.xdp_misses += state.program->misses_before() + state.program->misses() - state.misses_base;
+  if (!state.open) return sum;
+  const auto present = counts(*state.open, links ? system::find_device(*links, state.open->plan.device) : nullptr);
+  sum.lost_in_kernel += present.lost_in_kernel;
+  if (present.tx_dropped) sum.tx_dropped = sum.tx_dropped.value_or(0) + *present.tx_dropped;
+  if (present.wire_losses) sum.wire_losses = sum.wire_losses.value_or(0) + *present.wire_losses;
+  return sum;
+}
+
+std::vector<compile::OutsideCounts> Panel::outside_counts(const compile::Plan& plan) const {
+  const auto links = system::list_links();
+  std::vector<compile::OutsideCounts> out;
+  for (const auto& port : plan.ports)
+    if (const auto found = ports_.find(port.id); found != ports_.end()) out.push_back(counts(found->second, links ? &*links : nullptr));
+  return out;
+}
+
+void Panel::report(const compile::Plan& plan, v1::Status& status) const {
+  const auto links = system::list_links();
+  for (const auto& port : plan.ports) {
+    auto* out = status.add_ports();
+    out->set_name(port.name);
+    out->set_id(port.id);
+    out->set_role(v1::PortRole::Value_Name(port.role));
+    out->set_device(port.device);
+    const auto* link = links ? system::find_device(*links, port.device) : nullptr;
+    if (link) {
+      out->set_netdev(link->netdev);
+      out->set_driver(system::driver_of(link->netdev));
+      out->set_mtu(link->mtu);
+    }
+    const auto found = ports_.find(port.id);
+    const State* state = found == ports_.end() ? nullptr : &found->second;
+    const auto is = [out](const char* name, std::string reason) {
+      out->set_state(name);
+      out->set_reason(std::move(reason));
+    };
+    if (port.device.empty()) is("UNBOUND", "no device is given; set \"device\" to a MAC or PCI address");
+    else if (!port.enabled) is("DISABLED", "");
+    else if (!link) is("MISSING", "there is no device " + port.device + "; check the card, or bind the port to another");
+    else if (!state || !state->open) is("FAULT", state ? state->fault : "not opened yet");
+    else if (!link->carrier) is("NO_LINK", "no carrier: check cable and module, and that the far end is up");
+    else
+      is("UP",
+         state->program->survives_crash() ? "" : "the XDP program could not be pinned: a crash would let the host see this port's traffic");
+    if (!state) continue;
+    const auto lost = counts(*state, links ? &*links : nullptr);
+    auto* losses = out->mutable_losses();
+    if (lost.wire_losses) losses->set_wire(*lost.wire_losses);
+    losses->set_xdp_misses(lost.xdp_misses);
+    losses->set_kernel(lost.lost_in_kernel);
+    if (lost.tx_dropped) losses->set_tx_dropped(*lost.tx_dropped);
+    if (!state->open) continue;
+    static constexpr const char* kRss[] = {"NONE", "SYMMETRIC", "ASYMMETRIC"};
+    const Open& open = *state->open;
+    out->set_xdp(state->program->native() ? "NATIVE" : "GENERIC");
+    out->set_rss(kRss[static_cast<unsigned>(open.rss)]);
+    out->set_multi_buffer(is_multi_buffer(open.memory_class));
+    out->set_header_and_payload(port.sends() && is_multi_buffer(open.memory_class) &&
+                                sends_header_and_payload(out->driver(), is_zero_copy(open.memory_class)));
+    for (uint32_t q = 0; q < open.queues.size(); ++q) {
+      const auto& socket = open.queues[q]->socket();
+      const auto s = socket.statistics();
+      auto* queue = out->add_queues();
+      queue->set_queue(q);
+      queue->set_worker(q);
+      queue->set_mode(socket.zero_copy() ? "ZERO_COPY" : "COPY");
+      queue->set_busy_poll(open.queues[q]->busy_polls());
+      queue->set_rx_dropped(s.rx_dropped);
+      queue->set_rx_ring_full(s.rx_ring_full);
+      queue->set_rx_fill_ring_empty(s.rx_fill_ring_empty_descs);
+      queue->set_rx_invalid_descriptors(s.rx_invalid_descs);
+      queue->set_tx_invalid_descriptors(s.tx_invalid_descs);
+      queue->set_tx_ring_empty(s.tx_ring_empty_descs);
+    }
+  }
+}
+
+}  // namespace sluice
