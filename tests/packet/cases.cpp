@@ -99,7 +99,7 @@ void layer_2() {
   add("SNAP IPv6", v6(start().snap()).udp(1025, 9));
   add("SNAP ARP, padded", start().snap().arp("10.0.0.1", "10.0.0.2").trailer_to(60));
   add("SNAP IPv4 behind a tag", v4(start().vlan(9).snap()).icmp(8));
-  add("SNAP of another organisation", start().snap(0x00000C, 0x2000).payload("\x02\xb4\x00\x00"s));
+  add("SNAP of another organisation", start().snap(0x00000C, 0x2000).payload("\x02\xb4\xfd\x4b"s));
   add("SNAP with an experimental type", start().snap(0, 0x88B5).payload("something"));
   add("ARP request", start().arp("10.0.0.1", "10.0.0.2"));
   add("ARP reply, two tags, padded", start().vlan(1).vlan(2).arp("10.0.0.2", "10.0.0.1", 2).trailer_to(60));
@@ -110,7 +110,7 @@ void labels() {
     for (const bool six : {false, true}) {
       Packet p = start();
       for (uint32_t i = 0; i < depth; ++i) p.mpls(1000 + i, static_cast<uint8_t>(i % 8), static_cast<uint8_t>(255 - i));
-      add(std::to_string(depth) + " labels, " + (six ? "IPv6" : "IPv4"), (six ? v6(p) : v4(p)).tcp(646, 647).payload("x"));
+      add(std::to_string(depth) + " labels, " + (six ? "IPv6" : "IPv4"), (six ? v6(p) : v4(p)).tcp(40646, 40647).payload("x"));
     }
   }
   add("tag and two labels", v4(start().vlan(33).mpls(16).mpls(0xFFFFF)).udp(1, 2));
@@ -153,7 +153,7 @@ void ip() {
     add(family + "AH UDP, long integrity value", begin().ah(5).udp(1, 2));
     add(family + "AH of GRE", in4(begin().ah().gre()).udp(1, 2));
   }
-  add("IPv4 IGMP", start().ipv4("192.0.2.1", "224.0.0.22", 2).options(1).payload("\x16\x00\xf9\xfd\xe0\x00\x00\x01"s).trailer_to(60));
+  add("IPv4 IGMP", start().ipv4("192.0.2.1", "224.0.0.22", 2).options(1).payload("\x16\x00\x09\xfe\xe0\x00\x00\x01"s).trailer_to(60));
   add("IPv4 OSPF", start().ipv4("192.0.2.1", "224.0.0.5", 89).payload("\x02\x05\x00\x18"s + std::string(20, '\0')));
   for (unsigned words = 1; words <= 10; words += 3) {
     Packet p = start4();
