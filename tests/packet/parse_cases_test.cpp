@@ -99,26 +99,26 @@ TEST_CASE("parse cases: there are many, and no two have the same name") {
 }
 
 TEST_CASE("parse cases: the parser finds what the builder built") {
-  for (const auto& [name, packet] : parse_cases()) {
-    const auto bytes = packet.bytes();
-    const Facts found = facts_of(bytes, parse(bytes)), expected = packet.expected();
-    CHECK_MESSAGE(found == expected, "\nfound    ", to_json(found, 0, name), "\nexpected ", to_json(expected, 0, name));
+  for (const auto& c : parse_cases()) {
+    const auto bytes = c.packet.bytes();
+    const Facts found = facts_of(bytes, parse(bytes)), expected = c.packet.expected();
+    CHECK_MESSAGE(found == expected, "\nfound    ", to_json(found, 0, c.name), "\nexpected ", to_json(expected, 0, c.name));
   }
 }
 
 TEST_CASE("parse cases: a cut at any length hides what is behind it, changes nothing before it, and is told") {
-  for (const auto& [name, packet] : parse_cases()) {
-    const auto bytes = packet.bytes();
+  for (const auto& c : parse_cases()) {
+    const auto bytes = c.packet.bytes();
     const Facts whole = facts_of(bytes, parse(bytes));
     for (std::size_t length = 0; length <= bytes.size(); ++length) {
       // A heap block of just this size: ASan sees the first byte read beyond it.
       const std::vector<std::byte> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length));
       const Facts found = facts_of(cut, parse(cut));
       // Whoever sees an IP header knows how long the packet should be; before that, an Ethernet header has to be whole.
-      const std::size_t visible = whole.outer.l3 == "ipv4" || whole.outer.l3 == "ipv6" ? packet.ip_end() : 14;
+      const std::size_t visible = whole.outer.l3 == "ipv4" || whole.outer.l3 == "ipv6" ? c.packet.ip_end() : 14;
       const std::string wrong = wrong_when_cut(whole, found, length, visible);
-      CHECK_MESSAGE(wrong.empty(), name, ", ", length, " of ", bytes.size(), " bytes: ", wrong, "\nwhole ", to_json(whole, 0, name),
-                    "\ncut   ", to_json(found, 0, name));
+      CHECK_MESSAGE(wrong.empty(), c.name, ", ", length, " of ", bytes.size(), " bytes: ", wrong, "\nwhole ", to_json(whole, 0, c.name),
+                    "\ncut   ", to_json(found, 0, c.name));
     }
   }
 }
