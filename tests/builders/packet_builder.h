@@ -67,12 +67,12 @@ class Packet : public PacketCore {
     return *this;
   }
   /// One label; the last of a row is the bottom of the stack.
-  Packet& mpls(uint32_t label, uint8_t tc = 0, uint8_t ttl = 64) {
+  Packet& mpls(uint32_t label, uint8_t tc = 0, uint8_t ttl = 64, uint16_t ethertype = 0x8847) {
     if (bytes_.size() >= 4 && mpls_end_ == bytes_.size()) {
       bytes_[mpls_end_ - 2] &= std::byte{0xFE};
       if (!now().mpls.empty()) now().mpls.back() &= ~0x100U;
     } else {
-      follows(0x8847, 0, 0);
+      follows(ethertype, 0, 0);
       enter();
       now().mpls_offset = bytes_.size();
     }

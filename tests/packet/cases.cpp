@@ -114,6 +114,7 @@ void labels() {
     }
   }
   add("tag and two labels", v4(start().vlan(33).mpls(16).mpls(0xFFFFF)).udp(1, 2));
+  add("label with the multicast type", v4(start().mpls(16, 0, 64, 0x8848)).udp(1, 2));
   add("explicit null label, IPv6", v6(start().mpls(2)).icmp(128));
   for (const auto& part : inner_ethernet()) {
     Packet p = start().mpls(500).mpls(777).control_word(3);
@@ -249,6 +250,7 @@ void overlays() {
   carry("VXLAN", [](Packet& p) { p.udp(49152, 4789).vxlan(0xABCDEF); }, {&inner_ethernet()});
   carry("GENEVE", [](Packet& p) { p.udp(49152, 6081).geneve(0xFEDCBA); }, {&inner_ip(), &inner_ethernet()});
   carry("GENEVE with options", [](Packet& p) { p.udp(49152, 6081).geneve(1, {0, 1, 31, 4}); }, {&inner_ip(), &inner_ethernet()});
+  add("GENEVE of an unknown protocol", start6().udp(1, 6081).geneve(3).ethertype(0x88B5).payload("something"));
   add("GENEVE with all options that fit", in4(start4().udp(1, 6081).geneve(2, {31, 29})).tcp(1, 2));
   add("VXLAN, outer tags and labels, inner tag",
       in4(v4(start().vlan(1).vlan(2).mpls(16)).udp(1, 4789).vxlan(0).ethernet().vlan(3)).udp(3, 4));

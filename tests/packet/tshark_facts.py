@@ -120,7 +120,7 @@ class Reader:
     def read_ip(self, header):
         if self.ip(header, "ipv4", "ip") is False:
             return False
-        size = int(header.field("ip.hdr_len"))
+        size = int(header.field("ip.hdr_len") or 0)
         more, offset = header.number("ip.flags.mf"), header.number("ip.frag_offset")
         self.set.update(protocol=header.number("ip.proto"), fragment="later" if offset else "first" if more else "whole",
                         payload_offset=header.at + size)
