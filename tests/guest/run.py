@@ -23,9 +23,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import cpio  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-# virtio-net only lends its rings to AF_XDP when addresses pass the DMA interface and no offload reshapes frames.
-ZERO_COPY = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
-             "ctrl_guest_offloads=off")
+# virtio-net only lends its rings to AF_XDP when addresses pass the DMA interface and no offload reshapes frames. Nobody boots from it.
+NIC = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
+             "ctrl_guest_offloads=off,host_mtu=9000,romfile=")
 COMPLAINT = re.compile(r"WARNING:|BUG:|Oops|kernel BUG|Kernel panic|general protection fault|Call Trace|refcount_t:|blocked for more than")
 
 
@@ -77,7 +77,7 @@ def command(image, initramfs, nics, state, memory, cpus):
         line += ["-device", f"virtserialport,chardev={port},name={port}"]
     for i, (address, _) in enumerate(nics):
         # The two ends of a cable are the two ports of a hub.
-        line += ["-netdev", f"hubport,id=cable{i},hubid={i // 2}", "-device", f"virtio-net-pci,netdev=cable{i},mac={address},{ZERO_COPY}"]
+        line += ["-netdev", f"hubport,id=cable{i},hubid={i // 2}", "-device", f"virtio-net-pci,netdev=cable{i},mac={address},{NIC}"]
     return line
 
 
@@ -86,7 +86,7 @@ def read(path):
 
 
 def follow(process, deadline, stream):
-    """All that the process writes until it ends; None after the deadline."""
+    """All that the process writes until it ends, and whether it ended before the deadline."""
     output = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -95,12 +95,12 @@ def follow(process, deadline, stream):
                 continue
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
-                return output.decode(errors="replace")
+                return output.decode(errors="replace"), True
             output += chunk
             if stream:
                 stream.write(chunk.decode(errors="replace"))
                 stream.flush()
-    return None
+    return output.decode(errors="replace"), False
 
 
 def boot(binary, arguments=(), nics=(), timeout=60, programs=("ip",), memory=512, cpus=1, stream=None):
@@ -123,15 +123,15 @@ def boot(binary, arguments=(), nics=(), timeout=60, programs=("ip",), memory=512
             process = subprocess.Popen(command(image, initramfs, ends, state, memory, cpus), stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=warnings)
         try:
-            output = follow(process, time.monotonic() + timeout, stream)
+            output, ended = follow(process, time.monotonic() + timeout, stream)
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
         code, log = read(state / "code").strip(), read(state / "log")
-        if output is None or not code:
-            why = f"did not end within {timeout} s" if output is None else "ended without an exit code"
-            raise GuestFailed(f"the guest {why}\n-- output\n{output or ''}\n-- console\n{read(state / 'console')[-8000:]}"
+        if not ended or not code:
+            why = "ended without an exit code" if ended else f"did not end within {timeout} s"
+            raise GuestFailed(f"the guest {why}\n-- output\n{output}\n-- console\n{read(state / 'console')[-8000:]}"
                               f"\n-- QEMU\n{read(state / 'warnings')}")
         return Outcome(int(code), output, log, time.monotonic() - begin)
 
