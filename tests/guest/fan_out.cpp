@@ -11,8 +11,8 @@ namespace guest {
 namespace {
 
 constexpr uint32_t kChunks = 4096;
-constexpr uint32_t kWindow = 64;  // packets on their way: fewer than any queue on it holds
-constexpr std::chrono::seconds kPatience{5};
+constexpr uint32_t kWindow = 64;               // packets on their way: fewer than any queue on it holds
+constexpr std::chrono::seconds kPatience{60};  // a guard against hanging
 
 using Bytes = std::vector<std::byte>;
 

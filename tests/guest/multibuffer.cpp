@@ -1,9 +1,10 @@
 // Shows what this kernel makes of packets that consist of several AF_XDP descriptors: a private header followed by a payload that two
 // outputs share, and packets longer than a chunk. Prints one JSON object a line; ends with 0 when nothing was worse than expected.
 //
-//   guest-multibuffer [--count N] veth|virtio ...
+//   guest-multibuffer [--count N] [--only TEXT] veth|virtio ...
 //
-// "veth" makes its devices in the network namespace that it is started in; "virtio" wants in, in-far, out1 ... to be there.
+// --only runs the cases with this text in their name. "veth" makes its devices in the network namespace that it is started in; "virtio"
+// wants in, in-far, out1 ... to be there.
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,16 +130,19 @@ bool report(const Case& c, const std::string& driver, uint32_t count) {
 
 int main(int argc, char** argv) {
   uint32_t count = 2000;
+  std::string only;
   bool ok = argc > 1;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--count" && i + 1 < argc) {
       count = static_cast<uint32_t>(std::stoul(argv[++i]));
+    } else if (word == "--only" && i + 1 < argc) {
+      only = argv[++i];
     } else if (word == "veth" || word == "virtio") {
       for (const Case& c : word == "veth" ? veth_cases() : virtio_cases())
-        ok = report(c, word == "veth" ? "veth" : "virtio_net", count) && ok;
+        if (c.experiment.name.find(only) != std::string::npos) ok = report(c, word == "veth" ? "veth" : "virtio_net", count) && ok;
     } else {
-      std::fprintf(stderr, "guest-multibuffer [--count N] veth|virtio ...\n");
+      std::fprintf(stderr, "guest-multibuffer [--count N] [--only TEXT] veth|virtio ...\n");
       return 2;
     }
   }

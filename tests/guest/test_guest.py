@@ -4,13 +4,14 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 import unittest
 
 import run
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = TOP / "build/release/bin/guest-multibuffer"
-COUNT = 40000 if os.environ.get("SLUICE_TIER") == "long" else 4000
+COUNT = 40000 if os.environ.get("SLUICE_TIER") == "long" else 2000
 NICS = [(port, port + "-far") for port in ("in", "out1", "out2")]
 
 
@@ -22,7 +23,7 @@ def setUpModule():
 class MultiBuffer(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.outcome = run.boot(BINARY, ["--count", str(COUNT), "veth", "virtio"], NICS, timeout=60 + COUNT // 100)
+        cls.outcome = run.boot(BINARY, ["--count", str(COUNT), "veth", "virtio"], NICS, timeout=600 + COUNT // 20)
         rows = [json.loads(line) for line in cls.outcome.output.splitlines() if line.startswith("{")]
         cls.rows = {(row["driver"], row["mode"], row["case"]): row for row in rows}
         if len(cls.rows) != len(rows):
@@ -108,8 +109,10 @@ class Harness(unittest.TestCase):
             run.boot(self.script("echo c >/proc/sysrq-trigger; sleep 60\n"))
 
     def test_what_does_not_end_is_ended(self):
-        with self.assertRaisesRegex(run.GuestFailed, "(?s)did not end within 8 s.*started"):
-            run.boot(self.script("echo started; sleep 1000\n"), timeout=8)
+        begin = time.monotonic()
+        with self.assertRaisesRegex(run.GuestFailed, "did not end within 3 s"):
+            run.boot(self.script("sleep 1000\n"), timeout=3)
+        self.assertLess(time.monotonic() - begin, 300)
 
 
 if __name__ == "__main__":
