@@ -1,6 +1,7 @@
 """Who forwards from in1 to tool1 (and tool2): Sluice and its peers, each on cables of the lab's own making, taken down however it ends."""
 import atexit
 import collections
+import json
 import os
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ from harness import Lab, wait_until  # noqa: E402
 
 GENERATOR = str(TOP / "build/release/bin/xsk-generator")
 GENERATOR_CPU, CONTESTANT_CPU = 0, 1
-NICE = -20  # contestants and the generator alike: what else the machine does should disturb neither
+NICE = -20  # of contestants and generator alike: what else the machine does should disturb neither
 
 Count = collections.namedtuple("Count", "received drops")
 
@@ -39,13 +40,15 @@ def threads(pid):
     return [int(t) for t in os.listdir(f"/proc/{pid}/task")]
 
 
-def run_time_ns(pid):
-    """Processor time of all threads, from the scheduler's own nanoseconds."""
-    total = 0
+def schedule_ns(pid):
+    """Of all threads together, by the scheduler's own count: how long they ran, and how long they were ready but had no processor."""
+    ran = waited = 0
     for thread in threads(pid):
         with open(f"/proc/{pid}/task/{thread}/schedstat") as stat:
-            total += int(stat.read().split()[0])
-    return total
+            figures = stat.read().split()
+        ran += int(figures[0])
+        waited += int(figures[1])
+    return ran, waited
 
 
 def softirq_threads():
@@ -59,6 +62,15 @@ def softirq_threads():
             except OSError:
                 continue
     return found
+
+
+def prefer(pid):
+    """The process before others. Sessions share processors evenly, whatever the niceness of what is in them, unless told otherwise."""
+    for thread in threads(pid):
+        os.setpriority(os.PRIO_PROCESS, thread, NICE)
+    session = pathlib.Path(f"/proc/{pid}/autogroup")
+    if session.exists():
+        session.write_text(str(NICE))
 
 
 class Contestant:
@@ -95,13 +107,19 @@ class Contestant:
 
     def settle_down(self):
         for pid in self.pids:
-            for thread in threads(pid):
-                os.setpriority(os.PRIO_PROCESS, thread, NICE)
-                if not self.polls:  # those that poll place their threads themselves
+            prefer(pid)
+            if not self.polls:  # those that poll place their threads themselves
+                for thread in threads(pid):
                     os.sched_setaffinity(thread, {CONTESTANT_CPU})
 
     def generate(self, pps, seconds):
-        return run("ip", "netns", "exec", self.ns("wire"), "nice", "-n", str(NICE), GENERATOR, "in1", str(pps), str(seconds), "60", str(GENERATOR_CPU))
+        """What the generator says of itself."""
+        command = ["ip", "netns", "exec", self.ns("wire"), GENERATOR, "in1", str(pps), str(seconds), "60", str(GENERATOR_CPU)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+            prefer(process.pid)
+            out = process.communicate(timeout=seconds + 60)[0]
+        assert process.returncode == 0, "the generator failed"
+        return json.loads(out)
 
     def count(self):
         """What the far ends have received, and what devices on the way say they have dropped."""
@@ -121,7 +139,10 @@ class Contestant:
         return all(b > a for a, b in zip(before, self.count().received))
 
     def cpu_ns(self):
-        return sum(run_time_ns(pid) for pid in self.pids + self.softirqs)
+        return sum(schedule_ns(pid)[0] for pid in self.pids + self.softirqs)
+
+    def waited_ns(self):
+        return sum(schedule_ns(pid)[1] for pid in self.pids)
 
     def remarks(self):
         """What it says itself about what it lost."""
@@ -139,22 +160,10 @@ class Sluice(Contestant):
         self.pids = [int(pathlib.Path(self.lab.state, "lab/sluiced.pid").read_text())]
 
     def remarks(self):
-        ledger = self.lab.ledger()
-        found = {}
-
-        def look(at, path):
-            if isinstance(at, dict):
-                if "reason" in at and int(at.get("packets", at.get("count", {}).get("packets", 0)) or 0):
-                    found[f"{path} {at['reason']}"] = at.get("packets", at.get("count", {}).get("packets"))
-                for key, value in at.items():
-                    look(value, at.get("name", path) if key != "name" else path)
-            elif isinstance(at, list):
-                for item in at:
-                    look(item, path)
-
-        look(ledger["ports"], "")
-        look(ledger.get("maps", []), "")
-        return "its ledger drops: " + (", ".join(f"{k} {v}" for k, v in found.items()) or "none")
+        ports = self.lab.settled()["ports"]
+        lost = [f"{p['name']} lost_in_kernel {p['received']['lost_in_kernel']}" for p in ports if p["received"]["lost_in_kernel"]]
+        lost += [f"{p['name']} {drop}" for p in ports for drop in p["received"]["dropped"] + p["copies"]["dropped"]]
+        return "its ledger balances and says: " + (", ".join(lost) or "nothing dropped")
 
     def down(self):
         if hasattr(self, "lab"):
@@ -189,7 +198,7 @@ class Peer(Contestant):
         """A process in the panel's room; /sys stays the machine's, as for sluiced."""
         log = open(os.path.join(self.state, f"{os.path.basename(command[0])}.log"), "w")
         process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.ns('panel')}", "taskset", "-c", kwargs.pop("cpus", str(CONTESTANT_CPU)), *command],
-                                   stdout=log, stderr=subprocess.STDOUT, **kwargs)
+                                   stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
         self.processes.append(process)
         return process
 

@@ -18,6 +18,7 @@ from contestants import ALL, GENERATOR, Drop, Missing, Sluice, wait_until
 
 PRECISION = 0.02
 LEVEL = 0.95
+TRIES = 3
 CASES = {1: "veth/1to1/60B", 2: "veth/1to2/60B"}
 
 
@@ -29,8 +30,9 @@ class Probe:
     """One paced run and what became of it."""
 
     def __init__(self, contestant, pps, seconds):
-        before, cpu = contestant.count(), contestant.cpu_ns()
-        made = json.loads(contestant.generate(pps, seconds))
+        before, cpu, waited = contestant.count(), contestant.cpu_ns(), contestant.waited_ns()
+        made = contestant.generate(pps, seconds)
+        self.waited_ns = contestant.waited_ns() - waited
         assert made["unfinished"] == 0, f"the generator has {made['unfinished']} frames that were never completed"
         after = self.settled(contestant, before, made["completed"])
         self.sent = made["completed"]
@@ -57,6 +59,15 @@ class Probe:
         return wait_until("receivers' counters at rest", still)
 
 
+def probe(contestant, pps, seconds):
+    """Tried again, as often as is reasonable on a shared machine, where others had the contestant's processor for as long as it takes to
+    miss that many packets: such a loss says nothing about the contestant."""
+    for left in range(TRIES, 0, -1):
+        tried = Probe(contestant, pps, seconds)
+        if not any(tried.lost) or left == 1 or max(tried.lost) > tried.waited_ns / 1e9 * tried.mpps * 1e6:
+            return tried
+
+
 class Result:
     def __init__(self, mpps, cpu_ns, limit):
         self.mpps, self.cpu_ns, self.limit = mpps, cpu_ns, limit
@@ -64,20 +75,20 @@ class Result:
 
 def loss_free(contestant, seconds):
     """Bisects. A generator that was held up on the way has sent at a lower rate than asked: only what it did send counts."""
-    top = Probe(contestant, 0, seconds)
+    top = probe(contestant, 0, seconds)
     if not any(top.lost):
         return Result(top.mpps, top.cpu_ns, "loses nothing however fast the generator goes")
     limit = f"at {top.mpps:.3f} Mpps loses {100 * max(top.lost) / top.sent:.1f} %; {top.drops or 'no device counts a drop'}"
     best, low, high = None, 0.0, top.mpps
     while high - low > PRECISION * high and high > 0.002:
         middle = (low + high) / 2
-        probe = Probe(contestant, middle * 1e6, seconds)
-        if any(probe.lost):
+        tried = probe(contestant, middle * 1e6, seconds)
+        if any(tried.lost):
             high = middle
         else:
             low = middle
-            if best is None or probe.mpps > best.mpps:
-                best = probe
+            if best is None or tried.mpps > best.mpps:
+                best = tried
     return Result(best.mpps, best.cpu_ns, limit) if best else Result(0.0, top.cpu_ns, limit)
 
 
