@@ -188,8 +188,8 @@ class Peer(Contestant):
         self.start()
 
     def network(self, what):
-        run("bash", "-c", f'set -euo pipefail; lab=$1 network=1 tool=$2 queues=1; . image/lab.d/network.sh; {what}', "-", self.rooms, str(self.copies),
-            cwd=TOP)
+        script = f"set -euo pipefail; lab=$1 network=1 tool=$2 queues=1; . image/lab.d/network.sh; {what}"
+        run("bash", "-c", script, "-", self.rooms, str(self.copies), cwd=TOP)
 
     def panel(self, *command):
         return run("ip", "netns", "exec", self.ns("panel"), *command)
@@ -197,8 +197,8 @@ class Peer(Contestant):
     def spawn(self, *command, **kwargs):
         """A process in the panel's room; /sys stays the machine's, as for sluiced."""
         log = open(os.path.join(self.state, f"{os.path.basename(command[0])}.log"), "w")
-        process = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.ns('panel')}", "taskset", "-c", kwargs.pop("cpus", str(CONTESTANT_CPU)), *command],
-                                   stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
+        there = ["nsenter", f"--net=/run/netns/{self.ns('panel')}", "taskset", "-c", kwargs.pop("cpus", str(CONTESTANT_CPU))]
+        process = subprocess.Popen([*there, *command], stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
         self.processes.append(process)
         return process
 
