@@ -84,7 +84,7 @@ void Worker::sleep() {
   if (!passed) poll(waiting.data(), count, posted ? 1 : 1000);
   doorbell_.asleep(false);
   eventfd_t ignored = 0;
-  eventfd_read(wake_.get(), &ignored);
+  if (waiting[0].revents) eventfd_read(wake_.get(), &ignored);
 }
 
 }  // namespace sluice

@@ -18,7 +18,7 @@ class PortQueue {
   /// (pool.received() was called for each). Whole packets only.
   virtual void rx_burst(Burst& burst, FramePool& pool) = 0;
 
-  /// Lends free frames for reception, as many as the port has room for.
+  /// Lends free frames for reception, as many as the port has room for and its reserve allows.
   virtual void refill(FramePool& pool) = 0;
 
   /// Posts frames for transmission by reference, in order, each a packet; returns how many were taken. A posted frame stays untouched

@@ -30,6 +30,7 @@ void XskPort::rx_burst(Burst& burst, FramePool& pool) {
   // The rest of the last packet has not been shown yet: it is taken whole the next time.
   if (used < count) xsk_ring_cons__cancel(&socket_->rx, count - used);
   xsk_ring_cons__release(&socket_->rx, used);
+  lent_ -= used;
 }
 
 void XskPort::refill(FramePool& pool) {
@@ -37,14 +38,15 @@ void XskPort::refill(FramePool& pool) {
   // In batches: a ring update a frame would cost a shared cache line each.
   constexpr uint32_t kBatch = kBurst;
   for (;;) {
-    const uint32_t room = std::min(xsk_prod_nb_free(&socket_->fill, kBatch), kBatch);
-    const uint32_t count = std::min(room, pool.free(class_));
+    const uint32_t reserve = settings_.fill_reserve - std::min(settings_.fill_reserve, lent_);
+    const uint32_t count = std::min({xsk_prod_nb_free(&socket_->fill, kBatch), kBatch, pool.free(class_), reserve});
     if (count < kBatch / 2) break;
     uint32_t at = 0;
     xsk_ring_prod__reserve(&socket_->fill, count, &at);
     for (uint32_t i = 0; i < count; ++i)
       *xsk_ring_prod__fill_addr(&socket_->fill, at + i) = static_cast<uint64_t>(pool.lend(class_, settings_.loan) - first_) * memory_.chunk_size();
     xsk_ring_prod__submit(&socket_->fill, count);
+    lent_ += count;
   }
 }
 

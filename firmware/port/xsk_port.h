@@ -13,6 +13,7 @@ class XskPort final : public PortQueue {
   struct Settings {
     Loan loan = 0;  ///< this opening of the port
     bool receives = false;
+    uint32_t fill_reserve = 0;  ///< frames that may be lent for reception
     bool busy_poll = false;  ///< the kernel polls the device in our calls: they are made every loop
   };
   XskPort(std::unique_ptr<XskSocket> socket, const XskUmem& umem, const FrameMemory& memory, const Settings& settings)
@@ -29,6 +30,8 @@ class XskPort final : public PortQueue {
   [[nodiscard]] const XskSocket& socket() const { return *socket_; }
   [[nodiscard]] MemoryClass memory_class() const { return class_; }
   [[nodiscard]] bool busy_polls() const { return settings_.busy_poll; }
+  /// Between bursts. Fewer than before: what is lent beyond is used up first.
+  void set_fill_reserve(uint32_t frames) { settings_.fill_reserve = frames; }
 
  private:
   [[nodiscard]] Frame frame_at(const xdp_desc& descriptor) const {
@@ -42,6 +45,7 @@ class XskPort final : public PortQueue {
   MemoryClass class_;
   Settings settings_;
   uint32_t outstanding_ = 0;  ///< posted, not yet completed
+  uint32_t lent_ = 0;         ///< for reception, not yet received
 };
 
 }  // namespace sluice

@@ -51,12 +51,12 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
-  const auto quotas = share_out(compiled->plan, options_.frames_per_worker);
-  if (!quotas) return quotas.error();
+  const auto shares = share_out(compiled->plan, options_.frames_per_worker);
+  if (!shares) return shares.error();
   if (auto r = panel_.check(compiled->plan); !r) return r;
   if (dry_run) return {};
   prepared_ = std::move(*compiled);
-  prepared_quotas_ = *quotas;
+  prepared_shares_ = *shares;
   return {};
 }
 
@@ -64,13 +64,13 @@ Result<void> Appliance::publish(uint64_t revision) {
   if (!prepared_ || prepared_->snapshot->revision != revision)
     return Error{ErrorCode::kConflict, "", "revision " + std::to_string(revision) + " was not prepared"};
   // New ports first: a map that sends to a new tool finds it open.
-  panel_.open_new(prepared_->plan, prepared_quotas_);
+  panel_.open_new(prepared_->plan, prepared_shares_);
   plan_ = std::move(prepared_->plan);
-  quotas_ = prepared_quotas_;
+  shares_ = prepared_shares_;
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
-  reconcile_wanted_ = !panel_.reconcile(plan_, quotas_);
+  reconcile_wanted_ = !panel_.reconcile(plan_, shares_);
   retired_pending_ = true;
   return {};
 }
@@ -80,7 +80,7 @@ void Appliance::tick() {
   constexpr unsigned kRetryTicks = 10;
   if (reconcile_wanted_ || ++ticks_ % kRetryTicks == 0) {
     reconcile_wanted_ = false;
-    panel_.reconcile(plan_, quotas_);
+    panel_.reconcile(plan_, shares_);
   }
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.

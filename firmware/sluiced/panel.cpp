@@ -48,18 +48,18 @@ Result<void> Panel::check(const compile::Plan& plan) const {
   return {};
 }
 
-void Panel::open_new(const compile::Plan& plan, const Quotas& quotas) {
+void Panel::open_new(const compile::Plan& plan, const Shares& shares) {
   const auto links = system::list_links();
   if (!links) return;
   for (const auto& port : plan.ports) {
     const auto* link = system::find_device(*links, port.device);
     const auto busy = [&](const auto& entry) { return entry.second.open && link && entry.second.open->link.ifindex == link->ifindex; };
     if (ports_.contains(port.id) || !port.enabled || !link || std::any_of(ports_.begin(), ports_.end(), busy)) continue;
-    try_open(port, *link, quotas, ports_[port.id]);
+    try_open(port, *link, shares, ports_[port.id]);
   }
 }
 
-bool Panel::reconcile(const compile::Plan& plan, const Quotas& quotas) {
+bool Panel::reconcile(const compile::Plan& plan, const Shares& shares) {
   const auto links = system::list_links();
   if (!links) {
     spdlog::error("{}", links.error().message);
@@ -94,37 +94,41 @@ bool Panel::reconcile(const compile::Plan& plan, const Quotas& quotas) {
       // A port that somebody took down comes up again: it is configured to be.
       if (link && !link->up)
         if (auto r = system::raise_port(*link, port.mtu); !r) spdlog::error("port {}: {}", port.name, r.error().message);
-    } else if (port.enabled && link) try_open(port, *link, quotas, state);
+    } else if (port.enabled && link) try_open(port, *link, shares, state);
     else state.fault.clear();
   }
-  set_quotas(quotas);
+  set_shares(shares);
   return true;
 }
 
-void Panel::set_quotas(const Quotas& quotas) {
-  if (quotas.single_buffer == quotas_.single_buffer && quotas.multi_buffer == quotas_.multi_buffer) return;
-  quotas_ = quotas;
-  for (auto& worker : workers_)
-    worker->between_bursts([&](Floor& floor, auto&) {
-      for (const auto& [id, state] : ports_)
-        if (state.open) floor.outlets[state.open->plan.slot].quota = quotas.of(state.open->plan);
+void Panel::set_shares(const Shares& shares) {
+  if (shares == shares_) return;
+  shares_ = shares;
+  for (uint32_t w = 0; w < workers_.size(); ++w)
+    workers_[w]->between_bursts([&](Floor& floor, auto&) {
+      for (const auto& [id, state] : ports_) {
+        if (!state.open) continue;
+        const Share& share = shares.of(state.open->plan);
+        floor.outlets[state.open->plan.slot].quota = share.queue;
+        if (w < state.open->queues.size()) state.open->queues[w]->set_fill_reserve(share.fill);
+      }
     });
 }
 
-void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const Quotas& quotas, State& state) {
+void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const Shares& shares, State& state) {
   state.closed.port = plan.slot;
   const auto result = [&]() -> Result<void> {
     for (const auto& [id, other] : ports_)
       if (other.open && other.open->link.ifindex == link.ifindex)
         return Error{ErrorCode::kConflict, "", link.netdev + " is the device of port " + other.open->plan.name + " already"};
-    return open(plan, link, quotas.of(plan), state);
+    return open(plan, link, shares.of(plan), state);
   }();
   const std::string fault = result ? "" : result.error().message;
   if (fault != state.fault && !result) spdlog::error("port {}: {}", plan.name, fault);  // once, not at every retry
   state.fault = fault;
 }
 
-Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link, uint32_t quota, State& state) {
+Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link, const Share& share, State& state) {
   Open port{.plan = plan, .link = link, .queues = {}};
   if (auto r = await_release(link); !r) return r;
   const auto queues = system::set_queues(link.netdev, static_cast<uint32_t>(workers_.size()));
@@ -138,7 +142,7 @@ Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link
     if (!was_attached) detach(state);  // nothing of ours stays on a device that never was a port
     return r;
   }
-  hand_over(port, quota, *state.program);
+  hand_over(port, share, *state.program);
   spdlog::info("port {} is open on {}: {} queues, {}", plan.name, link.netdev, *queues,
                port.queues.front()->socket().zero_copy() ? "zero-copy" : "copy");
   state.open = std::move(port);
@@ -209,7 +213,7 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
 
 /// Each worker gets its queue, and those that have none the way to the worker that sends for them; then the traffic comes: frames in the
 /// fill ring first.
-void Panel::hand_over(Open& port, uint32_t quota, XdpProgram& program) {
+void Panel::hand_over(Open& port, const Share& share, XdpProgram& program) {
   const auto& plan = port.plan;
   const auto queues = static_cast<uint32_t>(port.queues.size());
   for (uint32_t w = 0; w < workers_.size(); ++w) {
@@ -217,6 +221,7 @@ void Panel::hand_over(Open& port, uint32_t quota, XdpProgram& program) {
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       floor.pool.add(port.memory_class);
       if (plan.receives() && queue) {
+        queue->set_fill_reserve(share.fill);
         queue->refill(floor.pool);
         floor.inlets.push_back({plan.slot, queue, port.memory_class, queues < workers_.size()});
       }
@@ -227,7 +232,7 @@ void Panel::hand_over(Open& port, uint32_t quota, XdpProgram& program) {
                                   .owner = w % queues,
                                   .memory_class = port.memory_class,
                                   .max_length = plan.mtu + compile::kLinkHeader,
-                                  .quota = quota,
+                                  .quota = share.queue,
                                   .loan = port.loan};
       if (queue) floor.open_outlets.push_back(plan.slot);
     });

@@ -29,10 +29,10 @@ class Panel {
   /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet.
   [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
   /// Opens the ports that are new in this plan and whose devices no open port has; touches no other. Before the plan is in force.
-  void open_new(const compile::Plan& plan, const Quotas& quotas);
+  void open_new(const compile::Plan& plan, const Shares& shares);
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.
   /// False: the devices could not be listed.
-  bool reconcile(const compile::Plan& plan, const Quotas& quotas);
+  bool reconcile(const compile::Plan& plan, const Shares& shares);
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
@@ -67,16 +67,16 @@ class Panel {
     uint32_t queues;
   };
 
-  void try_open(const compile::PortPlan& plan, const system::Link& link, const Quotas& quotas, State& state);
-  Result<void> open(const compile::PortPlan& plan, const system::Link& link, uint32_t quota, State& state);
+  void try_open(const compile::PortPlan& plan, const system::Link& link, const Shares& shares, State& state);
+  Result<void> open(const compile::PortPlan& plan, const system::Link& link, const Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
   Result<void> await_release(const system::Link& link);
-  void hand_over(Open& port, uint32_t quota, XdpProgram& program);
+  void hand_over(Open& port, const Share& share, XdpProgram& program);
   Result<void> attach(const system::Link& link, const compile::PortPlan& plan, State& state);
   static void detach(State& state);
   void close(State& state);
   void give_up(const Closing& closing);
-  void set_quotas(const Quotas& quotas);
+  void set_shares(const Shares& shares);
   [[nodiscard]] compile::OutsideCounts counts(const Open& open, const system::Link* now) const;
   [[nodiscard]] compile::OutsideCounts counts(const State& state, const std::vector<system::Link>* links) const;
 
@@ -85,7 +85,7 @@ class Panel {
   std::vector<std::unique_ptr<Worker>>& workers_;
   std::map<std::string, State> ports_;  ///< by port id
   std::vector<Closing> closing_;
-  Quotas quotas_;
+  Shares shares_;
   Loan next_loan_ = 0;
 };
 

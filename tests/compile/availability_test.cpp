@@ -22,7 +22,7 @@ const char* const kBase = R"({
   "tap_pairs": [{"name": "tp", "a": "in2", "b": "in3"}],
   "tool_groups": [{"name": "tg", "members": [{"port": "t1"}, {"port": "t2"}], "hash": {}}, {"name": "tg2", "members": [{"port": "t2"}]}],
   "maps": [{"name": "m", "sources": {"ports": ["in1"], "port_groups": ["pg"], "tap_pairs": ["tp"]},
-    "rules": [{"match": {"vlan": {"id": ["7"]}, "ip": {}, "l4": {}}, "action": "PASS"}], "destinations": [{"port": "t1"}, {"tool_group": "tg"}]}]})";
+    "rules": [{"match": {"vlan": {"id": ["7"]}, "ip": {}, "l4": {}}, "action": "PASS"}], "destinations": [{"port": "t1", "operations": {"slice": {"length": 64}}}, {"tool_group": "tg"}]}]})";
 
 /// Fields that people read and the engine need not know.
 const std::set<std::string> kForPeople = {"id", "name", "labels", "comment", "owner", "location", "contact"};
@@ -31,7 +31,7 @@ const std::set<std::string> kForPeople = {"id", "name", "labels", "comment", "ow
 std::string describe(const compile::Compiled& c) {
   std::ostringstream out;
   for (const auto& p : c.plan.ports)
-    out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << '\n';
+    out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << ' ' << p.busy_poll << '\n';
   for (const auto& g : c.snapshot->groups) {
     out << "group";
     for (const auto m : g.members) out << ' ' << m;
@@ -40,7 +40,7 @@ std::string describe(const compile::Compiled& c) {
   }
   for (const auto& m : c.snapshot->maps) {
     out << "map " << m.consume << m.collector;
-    for (const auto& d : m.destinations) out << " -> " << d.port << '/' << d.group;
+    for (const auto& d : m.destinations) out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after);
     out << '\n';
   }
   const auto prefixes = [&](const char* name, const auto& list) {
