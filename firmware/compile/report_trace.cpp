@@ -31,8 +31,8 @@ std::string describe_faults(uint16_t flags) {
 std::string describe(const TraceStep& step) {
   static constexpr const char* kTunnels[] = {"", "GRE", "ERSPAN", "VXLAN", "GENEVE", "GTP-U", "IP in IP", "Teredo", "an MPLS pseudowire"};
   const Parsed& p = step.parsed;
-  std::string text = std::to_string(step.length) + " bytes: " + describe(p.outer, step.vlan_ids[0], step.mpls_labels[0]) +
-                     describe_faults(p.outer.flags);
+  std::string text =
+      std::to_string(step.length) + " bytes: " + describe(p.outer, step.vlan_ids[0], step.mpls_labels[0]) + describe_faults(p.outer.flags);
   if (p.tunnel == Tunnel::kNone) return text;
   text += std::string("; in it ") + kTunnels[static_cast<unsigned>(p.tunnel)];
   if (p.tunnel_flags & parse_flag::kHasTunnelId) text += " " + std::to_string(p.tunnel_id);

@@ -74,7 +74,8 @@ void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uin
 template <class Observer>
 void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
   Workbench& bench = floor_.bench;
-  each(packets & ~bench.hashed, [&](unsigned i) { bench.flow_hashes[i] = flow_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i].outer); });
+  each(packets & ~bench.hashed,
+       [&](unsigned i) { bench.flow_hashes[i] = flow_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i].outer); });
   bench.hashed |= packets;
   const Group& group = snapshot.groups[destination.group];
   std::array<uint64_t, kNoMember + 1> of_member;
@@ -202,7 +203,8 @@ void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i,
     size = cut_chain(copied->frames[0], std::span(copied->frames).subspan(1, copied->size - 1U), bytes, frames);
   }
   if (outlet.queue) {
-    if (outlet.copies->size() + size > outlet.quota) return drop(outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull);
+    if (outlet.copies->size() + size > outlet.quota)
+      return drop(outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull);
     if (outlet.copies->room() < size) return drop(CopyDrop::kToolQueueFull);
   } else if (!floor_.peers[outlet.owner]->takes_copy(size)) {
     return drop(CopyDrop::kHandoverFull);

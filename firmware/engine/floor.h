@@ -57,15 +57,15 @@ inline constexpr uint32_t kNoLoad = 0xFFFFFFFF;
 /// What the stages of a burst tell each other, emptied for every burst.
 struct Workbench {
   Workbench();
-  std::unique_ptr<uint64_t[]> passed;                            ///< by map position: the packets that it passes and may send
-  std::array<uint64_t, kMaxSlots.maps / 64> maps{};              ///< a bit for each map that passes any
-  std::vector<Load> loads;                                       ///< room for all legs
-  std::array<uint32_t, kMaxPorts> first_load, last_load;         ///< of a port; valid where loaded_ports has it
+  std::unique_ptr<uint64_t[]> passed;                     ///< by map position: the packets that it passes and may send
+  std::array<uint64_t, kMaxSlots.maps / 64> maps{};       ///< a bit for each map that passes any
+  std::vector<Load> loads;                                ///< room for all legs
+  std::array<uint32_t, kMaxPorts> first_load, last_load;  ///< of a port; valid where loaded_ports has it
   std::array<uint64_t, kMaxPorts / 64> loaded_ports{};
-  std::array<uint64_t, kBurst> flow_hashes;                      ///< valid where hashed
+  std::array<uint64_t, kBurst> flow_hashes;  ///< valid where hashed
   uint64_t hashed = 0;
-  std::array<uint16_t, kBurst> references;                       ///< to the packet's first frame
-  std::array<uint16_t, kBurst + kMaxChain> rest_references;      ///< to Burst::rest
+  std::array<uint16_t, kBurst> references;                   ///< to the packet's first frame
+  std::array<uint16_t, kBurst + kMaxChain> rest_references;  ///< to Burst::rest
   /// A packet of this burst that was copied for tools of another memory class.
   struct Copied {
     unsigned packet;

@@ -139,7 +139,8 @@ class Peer {
   [[nodiscard]] SpscRing<PassedCopy>& copies() { return from_.copies; }
   /// Shows the other worker what it was given, once a loop.
   void flush() {
-    const bool any = static_cast<unsigned>(to_.packets.flush()) | static_cast<unsigned>(to_.copies.flush()) | static_cast<unsigned>(to_.returns.flush());
+    const bool any =
+        static_cast<unsigned>(to_.packets.flush()) | static_cast<unsigned>(to_.copies.flush()) | static_cast<unsigned>(to_.returns.flush());
     if (any) doorbell_.ring();
   }
   [[nodiscard]] bool waits() const { return from_.packets.waits() || from_.copies.waits() || from_.returns.waits(); }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/handover.h"
-
 #include "engine/pipeline.h"
 #include "packet/flow_hash.h"
 
@@ -37,11 +36,8 @@ void Pipeline<Observer>::hand_over(const Inlet& inlet) {
     }
     const auto pass = [&](const Frame& frame, bool last) {
       floor_.pool.send_away(frame.index);
-      peer.pass(PassedFrame{.frame = frame,
-                            .received_ns = burst.received_ns[i],
-                            .port = inlet.port,
-                            .memory_class = inlet.memory_class,
-                            .last = last});
+      peer.pass(PassedFrame{
+          .frame = frame, .received_ns = burst.received_ns[i], .port = inlet.port, .memory_class = inlet.memory_class, .last = last});
     };
     pass(burst.frames[i], rest.empty());
     for (const Frame& frame : rest) pass(frame, &frame == &rest.back());
@@ -140,17 +136,16 @@ void Pipeline<Observer>::take_copy(Peer& peer) {
   Outlet& outlet = floor_.outlets[last.port];
   const bool full = outlet.queue && (outlet.copies->room() < size || outlet.copies->size() + size > outlet.quota);
   if (!outlet.queue || full) {
-    const CopyDrop reason = !outlet.queue                    ? CopyDrop::kPortClosed
+    const CopyDrop reason = !outlet.queue               ? CopyDrop::kPortClosed
                             : outlet.quota < kToolQueue ? CopyDrop::kBufferQuota
-                                                             : CopyDrop::kToolQueueFull;
+                                                        : CopyDrop::kToolQueueFull;
     LegCounters& account = floor_.book.leg(last.leg);
     uncount<Line::kInFlightDown>(account.in_flight, 1, last.bytes);
     count<Line::kCopyDropped>(account.dropped[static_cast<unsigned>(reason)], 1, last.bytes);
     for (unsigned f = 0; f < size; ++f) peer.give_back(frames[f].index);
     return;
   }
-  for (unsigned f = 0; f < size; ++f)
-    outlet.copies->push(frames[f], {last.leg, f + 1 == size ? last.bytes : 0, peer.worker()});
+  for (unsigned f = 0; f < size; ++f) outlet.copies->push(frames[f], {last.leg, f + 1 == size ? last.bytes : 0, peer.worker()});
 }
 
 /// A reference ended here; the worker that counts it hears of it.

@@ -31,7 +31,7 @@ struct TraceStep {
   uint32_t group = 0;
   const DropText* reason = nullptr;
   Parsed parsed{};
-  std::vector<uint16_t> vlan_ids[2];      ///< of the outer and the inner layer set, outermost first
+  std::vector<uint16_t> vlan_ids[2];  ///< of the outer and the inner layer set, outermost first
   std::vector<uint32_t> mpls_labels[2];
   uint32_t length = 0;  ///< bytes: of the packet where parsed, of the copy where queued
 };

@@ -1,4 +1,5 @@
-// Transmission: from the tools' queues into their rings, and what comes back from there. The bodies of a template: included by pipeline.cpp alone.
+// Transmission: from the tools' queues into their rings, and what comes back from there. The bodies of a template: included by pipeline.cpp
+// alone.
 #pragma once
 
 #include "engine/pipeline.h"

@@ -37,8 +37,8 @@ inline constexpr uint16_t kHasTunnelId = 256;  ///< of Parsed::tunnel_flags: tun
 /// One layer set. Offsets are bytes from the start of the frame and are valid where the layer is not kNone or absent. l3 is kIpv4 or
 /// kIpv6 only where the whole fixed header (20 or 40 bytes) is there: its fields may be read in place.
 struct LayerSet {
-  uint16_t ethertype = 0;  ///< what stands behind all tags (and behind SNAP); below 0x0600: a length (802.3), no type; 0: no Ethernet
-  uint16_t l2_offset = 0;  ///< with kHasEthernet; 14 bytes and the tags behind them are proven
+  uint16_t ethertype = 0;    ///< what stands behind all tags (and behind SNAP); below 0x0600: a length (802.3), no type; 0: no Ethernet
+  uint16_t l2_offset = 0;    ///< with kHasEthernet; 14 bytes and the tags behind them are proven
   uint16_t mpls_offset = 0;  ///< first label, where mpls_count > 0
   uint16_t l3_offset = 0;
   uint16_t l4_offset = 0;
@@ -62,12 +62,13 @@ struct LayerSet {
 
 struct Parsed {
   LayerSet outer;
-  LayerSet inner;             ///< valid where has_inner
-  uint32_t tunnel_id = 0;     ///< GRE key, ERSPAN session, VNI or TEID, with kHasTunnelId
-  uint16_t tunnel_offset = 0; ///< first byte of the tunnel header, where tunnel is not kNone; of the inner header for IP in IP
-  uint16_t tunnel_flags = 0;  ///< kTruncated, kMalformed, kTooDeep of the tunnel header itself; kHasTunnelId
+  LayerSet inner;              ///< valid where has_inner
+  uint32_t tunnel_id = 0;      ///< GRE key, ERSPAN session, VNI or TEID, with kHasTunnelId
+  uint16_t tunnel_offset = 0;  ///< first byte of the tunnel header, where tunnel is not kNone; of the inner header for IP in IP
+  uint16_t tunnel_flags = 0;   ///< kTruncated, kMalformed, kTooDeep of the tunnel header itself; kHasTunnelId
   Tunnel tunnel = Tunnel::kNone;
-  bool has_inner = false;  ///< the tunnel carries a packet of which at least the first byte is there. One level: what it tunnels in turn is payload
+  bool has_inner =
+      false;  ///< the tunnel carries a packet of which at least the first byte is there. One level: what it tunnels in turn is payload
 };
 
 /// Parses one packet. Any bytes, any length. Any thread. An IPv4 total length, IPv6 payload length or UDP length of 0 is taken for what
@@ -93,7 +94,8 @@ struct AddressView {
 [[nodiscard]] AddressView addresses(const std::byte* frame, const LayerSet& set);
 /// Tag control information of a tag, 0 the outermost: priority, DEI and id as on the wire. Requires i < set.vlan_count.
 [[nodiscard]] uint16_t vlan_tci(const std::byte* frame, const LayerSet& set, unsigned i);
-/// Label stack entry, 0 the outermost: label (20 bits), traffic class, bottom of stack, TTL (RFC 3032 section 2.1). Requires i < set.mpls_count.
+/// Label stack entry, 0 the outermost: label (20 bits), traffic class, bottom of stack, TTL (RFC 3032 section 2.1). Requires i <
+/// set.mpls_count.
 [[nodiscard]] uint32_t mpls_entry(const std::byte* frame, const LayerSet& set, unsigned i);
 
 }  // namespace sluice

@@ -15,10 +15,10 @@ class FakePort final : public PortQueue {
     unsigned tx_ring = UINT_MAX;     ///< frames that may be posted and not completed: a full ring takes no more
     unsigned tx_at_once = UINT_MAX;  ///< frames that one call takes
     unsigned complete_at_once = UINT_MAX;
-    unsigned lose_every = 0;         ///< each so-many-th posted frame is never completed (a bad descriptor, a link that resets); 0: none
-    bool stuck = false;              ///< nothing is completed any more
-    bool backwards = false;          ///< completions come in the opposite order
-    std::vector<uint32_t> bogus;     ///< indices that are completed and were never posted
+    unsigned lose_every = 0;      ///< each so-many-th posted frame is never completed (a bad descriptor, a link that resets); 0: none
+    bool stuck = false;           ///< nothing is completed any more
+    bool backwards = false;       ///< completions come in the opposite order
+    std::vector<uint32_t> bogus;  ///< indices that are completed and were never posted
   };
 
   explicit FakePort(const FrameMemory& memory) : inner_(memory) {}

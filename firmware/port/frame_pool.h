@@ -29,9 +29,7 @@ struct FrameCensus {
   uint64_t worker = 0;  ///< in the worker's hands: the rest of the records
   uint64_t away = 0;    ///< handed over: another worker processes what is in them
   uint64_t guests = 0;  ///< other workers' frames here; counted in their `away`
-  [[nodiscard]] int64_t lost() const {
-    return static_cast<int64_t>(total) - static_cast<int64_t>(pool + lent + held + worker + away);
-  }
+  [[nodiscard]] int64_t lost() const { return static_cast<int64_t>(total) - static_cast<int64_t>(pool + lent + held + worker + away); }
 };
 
 /// Worker-private; no member is safe to call from another thread.
@@ -105,9 +103,9 @@ class FramePool {
  private:
   enum class Place : uint8_t { kElsewhere, kPool, kLent, kHeld, kWorker, kAway };
   struct Record {
-    Place place;         ///< zero memory: kElsewhere
-    uint8_t own_class;   ///< one more than the class; 0: another worker's
-    uint16_t count;      ///< kLent: the loan; kHeld: references
+    Place place;        ///< zero memory: kElsewhere
+    uint8_t own_class;  ///< one more than the class; 0: another worker's
+    uint16_t count;     ///< kLent: the loan; kHeld: references
   };
   struct Unmap {
     std::size_t bytes;

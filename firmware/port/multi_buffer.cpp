@@ -27,9 +27,8 @@ bool sends_header_and_payload(const std::string& driver, bool zero_copy, const s
   int major = 0, minor = 0;
   if (std::sscanf(kernel_release.c_str(), "%d.%d", &major, &minor) != 2) return false;
   const std::tuple kernel{major, minor};
-  return std::any_of(kProven.begin(), kProven.end(), [&](const Proven& p) {
-    return driver == p.driver && zero_copy == p.zero_copy && p.from <= kernel && kernel <= p.to;
-  });
+  return std::any_of(kProven.begin(), kProven.end(),
+                     [&](const Proven& p) { return driver == p.driver && zero_copy == p.zero_copy && p.from <= kernel && kernel <= p.to; });
 }
 
 bool sends_header_and_payload(const std::string& driver, bool zero_copy) {

@@ -44,7 +44,8 @@ void XskPort::refill(FramePool& pool) {
     uint32_t at = 0;
     xsk_ring_prod__reserve(&socket_->fill, count, &at);
     for (uint32_t i = 0; i < count; ++i)
-      *xsk_ring_prod__fill_addr(&socket_->fill, at + i) = static_cast<uint64_t>(pool.lend(class_, settings_.loan) - first_) * memory_.chunk_size();
+      *xsk_ring_prod__fill_addr(&socket_->fill, at + i) =
+          static_cast<uint64_t>(pool.lend(class_, settings_.loan) - first_) * memory_.chunk_size();
     xsk_ring_prod__submit(&socket_->fill, count);
     lent_ += count;
   }

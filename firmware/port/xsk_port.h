@@ -14,10 +14,15 @@ class XskPort final : public PortQueue {
     Loan loan = 0;  ///< this opening of the port
     bool receives = false;
     uint32_t fill_reserve = 0;  ///< frames that may be lent for reception
-    bool busy_poll = false;  ///< the kernel polls the device in our calls: they are made every loop
+    bool busy_poll = false;     ///< the kernel polls the device in our calls: they are made every loop
   };
   XskPort(std::unique_ptr<XskSocket> socket, const XskUmem& umem, const FrameMemory& memory, const Settings& settings)
-      : socket_(std::move(socket)), memory_(memory), base_(umem.base()), first_(umem.first()), class_(umem.memory_class()), settings_(settings) {}
+      : socket_(std::move(socket)),
+        memory_(memory),
+        base_(umem.base()),
+        first_(umem.first()),
+        class_(umem.memory_class()),
+        settings_(settings) {}
 
   void rx_burst(Burst& burst, FramePool& pool) override;
   void refill(FramePool& pool) override;

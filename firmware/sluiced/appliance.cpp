@@ -178,7 +178,8 @@ Result<v1::Explanation> Appliance::explain(const std::string& port, const std::s
   if (!from) return Error{ErrorCode::kNotFound, "port", "there is no port \"" + port + "\""};
   constexpr std::size_t kLongest = 9216 + compile::kLinkHeader;
   if (packet.empty() || packet.size() > kLongest)
-    return Error{ErrorCode::kInvalid, "packet", std::to_string(packet.size()) + " bytes; a packet has from 1 to " + std::to_string(kLongest)};
+    return Error{ErrorCode::kInvalid, "packet",
+                 std::to_string(packet.size()) + " bytes; a packet has from 1 to " + std::to_string(kLongest)};
   // A floor of its own: the same pipeline, no worker's memory, no worker's book.
   const FrameLayout layout{.workers = 1, .frames_per_worker = kMaxChain};
   const FrameMemory memory(layout.total(), kChunkShift);
@@ -190,10 +191,8 @@ Result<v1::Explanation> Appliance::explain(const std::string& port, const std::s
   for (const auto& p : plan_.ports) {
     if (!p.sends()) continue;
     outlets.push_back(std::make_unique<MemoryPort>(memory));
-    floor.outlets[p.slot] = {.open = true,
-                             .queue = outlets.back().get(),
-                             .copies = std::make_unique<ToolQueue>(),
-                             .max_length = p.mtu + compile::kLinkHeader};
+    floor.outlets[p.slot] = {
+        .open = true, .queue = outlets.back().get(), .copies = std::make_unique<ToolQueue>(), .max_length = p.mtu + compile::kLinkHeader};
     floor.open_outlets.push_back(p.slot);
   }
   const auto* bytes = reinterpret_cast<const std::byte*>(packet.data());

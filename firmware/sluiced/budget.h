@@ -31,8 +31,8 @@ struct Shares {
 };
 
 /// Half of the frames go to fill rings, up to full ones, and what is left to the ports that send, each alike; ports with several buffers a
-/// packet have memory of their own. Refused with the sum if the shares get too small. A port's memory class is known only when it is opened,
-/// so all ports of a kind are taken to share one.
+/// packet have memory of their own. Refused with the sum if the shares get too small. A port's memory class is known only when it is
+/// opened, so all ports of a kind are taken to share one.
 [[nodiscard]] Result<Shares> share_out(const compile::Plan& plan, uint32_t frames_per_worker);
 
 }  // namespace sluice

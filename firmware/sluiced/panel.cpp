@@ -15,7 +15,8 @@ namespace {
 
 /// Whether an open port can stay as it is under a new plan.
 bool same(const compile::PortPlan& a, const compile::PortPlan& b) {
-  return a.slot == b.slot && a.role == b.role && a.device == b.device && a.mtu == b.mtu && a.busy_poll == b.busy_poll && a.enabled == b.enabled;
+  return a.slot == b.slot && a.role == b.role && a.device == b.device && a.mtu == b.mtu && a.busy_poll == b.busy_poll &&
+         a.enabled == b.enabled;
 }
 
 }  // namespace
@@ -42,8 +43,9 @@ Result<void> Panel::check(const compile::Plan& plan) const {
     const auto features = system::xdp_features(link->ifindex);
     if (features && !(*features & system::kXdpReceivesSeveralBuffers))
       return Error{ErrorCode::kNotAvailable, "ports[" + std::to_string(i) + "].mtu",
-                   "an MTU above " + std::to_string(compile::kMaxSingleBufferMtu) + " needs a driver that receives packets in several buffers, and " +
-                       system::driver_of(link->netdev) + " of " + link->netdev + " does not"};
+                   "an MTU above " + std::to_string(compile::kMaxSingleBufferMtu) +
+                       " needs a driver that receives packets in several buffers, and " + system::driver_of(link->netdev) + " of " +
+                       link->netdev + " does not"};
   }
   return {};
 }
@@ -190,9 +192,10 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
   const auto& plan = port.plan;
   const auto memory_class = probe_memory_class(port.link.ifindex, 0, plan.multi_buffer());
   if (!memory_class)
-    return Error{ErrorCode::kUnreachable, "",
-                 port.link.netdev + ": no AF_XDP socket can be bound" +
-                     (plan.multi_buffer() ? " that takes packets of several buffers, as the MTU of " + std::to_string(plan.mtu) + " asks" : "")};
+    return Error{
+        ErrorCode::kUnreachable, "",
+        port.link.netdev + ": no AF_XDP socket can be bound" +
+            (plan.multi_buffer() ? " that takes packets of several buffers, as the MTU of " + std::to_string(plan.mtu) + " asks" : "")};
   if (auto r = system::raise_port(port.link, plan.mtu); !r) return r;
   port.memory_class = *memory_class;
   port.loan = ++next_loan_;

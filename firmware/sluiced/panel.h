@@ -48,7 +48,8 @@ class Panel {
     Loan loan = 0;
     MemoryClass memory_class = MemoryClass::kCopy;
     system::Rss rss = system::Rss::kNone;
-    std::vector<std::unique_ptr<XskPort>> queues;  ///< worker w owns queue w; with fewer queues, worker w sends by queue w modulo their number
+    std::vector<std::unique_ptr<XskPort>>
+        queues;  ///< worker w owns queue w; with fewer queues, worker w sends by queue w modulo their number
   };
   struct State {
     std::optional<Open> open;

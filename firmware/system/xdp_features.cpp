@@ -54,7 +54,7 @@ std::optional<uint64_t> xdp_features(unsigned ifindex) {
     if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID) family = mnl_attr_get_u16(attribute);
   };
   if (!ask(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, name, read_id) || family == 0) return std::nullopt;
-  constexpr uint8_t kDeviceGet = 1;                 // NETDEV_CMD_DEV_GET
+  constexpr uint8_t kDeviceGet = 1;                // NETDEV_CMD_DEV_GET
   constexpr uint16_t kIfindex = 1, kFeatures = 3;  // NETDEV_A_DEV_IFINDEX, NETDEV_A_DEV_XDP_FEATURES
   std::optional<uint64_t> features;
   const auto device = [ifindex](nlmsghdr* header) { mnl_attr_put_u32(header, kIfindex, ifindex); };

@@ -8,7 +8,8 @@
 
 namespace sluice::test {
 
-inline const char* const kPairConfig = R"({"ports": [{"name": "in1", "role": "NETWORK", "mtu": 9000}, {"name": "tool1", "role": "TOOL", "mtu": 9000}, {"name": "tool2", "role": "TOOL", "mtu": 9000}],
+inline const char* const kPairConfig =
+    R"({"ports": [{"name": "in1", "role": "NETWORK", "mtu": 9000}, {"name": "tool1", "role": "TOOL", "mtu": 9000}, {"name": "tool2", "role": "TOOL", "mtu": 9000}],
   "maps": [{"name": "all", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool1"}, {"port": "tool2"}]}]})";
 
 /// Two workers' floors with a one-queue port each way: worker 0 has the queues of in1 and tool1, worker 1 that of tool2.

@@ -40,7 +40,8 @@ std::string describe(const compile::Compiled& c) {
   }
   for (const auto& m : c.snapshot->maps) {
     out << "map " << m.consume << m.collector;
-    for (const auto& d : m.destinations) out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after);
+    for (const auto& d : m.destinations)
+      out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after);
     out << '\n';
   }
   const auto prefixes = [&](const char* name, const auto& list) {

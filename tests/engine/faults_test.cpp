@@ -135,7 +135,8 @@ TEST_CASE("faults: a tool that takes nothing fills its own queue, or its quota, 
     stuck.faults.tx_ring = 0;
     const PortSlot stuck_slot = broker.plan("tool1").slot, good_slot = broker.plan("tool2").slot;
     floor.inlets.push_back({.port = broker.plan("in1").slot, .queue = &in});
-    floor.outlets[stuck_slot] = {.open = true, .queue = &stuck, .copies = std::make_unique<ToolQueue>(), .quota = by_quota ? 1030U : kToolQueue};
+    floor.outlets[stuck_slot] = {
+        .open = true, .queue = &stuck, .copies = std::make_unique<ToolQueue>(), .quota = by_quota ? 1030U : kToolQueue};
     floor.outlets[good_slot] = {.open = true, .queue = &good, .copies = std::make_unique<ToolQueue>()};
     floor.open_outlets = {stuck_slot, good_slot};
     Pipeline<Unwatched> pipeline(floor);
@@ -145,7 +146,8 @@ TEST_CASE("faults: a tool that takes nothing fills its own queue, or its quota, 
     }
     CHECK(good.sent().size() == kToolQueue + 500);
     const auto ledger = [&] {
-      return compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {}, floor.pool.census().lost());
+      return compile::report_ledger(broker.compiled.plan, {}, {&floor.book, 1}, broker.compiled.snapshot->used, {},
+                                    floor.pool.census().lost());
     };
     const auto before = ledger();
     CHECK(before.unaccounted() == 0);

@@ -139,4 +139,3 @@ TEST_CASE("pipeline: copies for a group whose members are all drained, and for a
   CHECK(ledger.unaccounted() == 0);
   CHECK(broker.floor.pool.census().pool == Broker<>::kFrames);
 }
-

@@ -14,14 +14,16 @@ namespace {
 
 std::string ports(const std::string& mtu = "1500") {
   std::string out = R"("ports": [{"name": "in1", "role": "NETWORK", "mtu": )" + mtu + "}";
-  for (const char* tool : {"tool1", "tool2", "tool3"}) out += R"(, {"name": ")" + std::string(tool) + R"(", "role": "TOOL", "mtu": )" + mtu + "}";
+  for (const char* tool : {"tool1", "tool2", "tool3"})
+    out += R"(, {"name": ")" + std::string(tool) + R"(", "role": "TOOL", "mtu": )" + mtu + "}";
   return out + "]";
 }
 std::string all_to(const std::string& name, const std::string& destinations) {
   return R"({"name": ")" + name + R"(", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [)" + destinations + "]}";
 }
 std::string sliced(const std::string& port, unsigned length, const std::string& after = "FRAME") {
-  return R"({"port": ")" + port + R"(", "operations": {"slice": {"length": )" + std::to_string(length) + R"(, "after": ")" + after + "\"}}}";
+  return R"({"port": ")" + port + R"(", "operations": {"slice": {"length": )" + std::to_string(length) + R"(, "after": ")" + after +
+         "\"}}}";
 }
 std::vector<std::byte> first(const std::vector<std::byte>& bytes, std::size_t n) {
   return {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(std::min(n, bytes.size()))};
@@ -56,8 +58,8 @@ TEST_CASE("slice: a tool gets the first bytes behind the anchor, and a packet wi
 }
 
 TEST_CASE("slice: a tool gets one copy of a packet per distinct resulting shape, in the order of the packets") {
-  Broker<> broker("{" + ports() + R"(, "maps": [)" + all_to("whole", R"({"port": "tool1"})") + "," + all_to("slice", sliced("tool1", 100)) + "," +
-                  all_to("same", sliced("tool1", 66, "PAYLOAD")) + "]}");
+  Broker<> broker("{" + ports() + R"(, "maps": [)" + all_to("whole", R"({"port": "tool1"})") + "," + all_to("slice", sliced("tool1", 100)) +
+                  "," + all_to("same", sliced("tool1", 66, "PAYLOAD")) + "]}");
   const auto small = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload("short").bytes();
   const auto large = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).payload(std::string(500, 'x')).bytes();
   for (const auto& packet : {small, large, small}) broker.ports["in1"]->arrive(packet);
@@ -73,8 +75,8 @@ TEST_CASE("slice: a tool gets one copy of a packet per distinct resulting shape,
 }
 
 TEST_CASE("chain: packets of several frames reach every tool whole, or sliced to any length, beside short ones and in order") {
-  Broker<> broker("{" + ports("9000") + R"(, "maps": [)" + all_to("a", R"({"port": "tool1"},)" + sliced("tool2", 2048) + "," + sliced("tool3", 5000)) +
-                  "]}");
+  Broker<> broker("{" + ports("9000") + R"(, "maps": [)" +
+                  all_to("a", R"({"port": "tool1"},)" + sliced("tool2", 2048) + "," + sliced("tool3", 5000)) + "]}");
   FakePort narrow(broker.memory);  // few places in its ring: chains must wait whole
   narrow.faults = {.tx_ring = 6, .complete_at_once = 1};
   broker.plug_in(broker.plan("tool3"), narrow);
@@ -116,8 +118,10 @@ TEST_CASE("chain: of a port that is given up in the middle of its chains every f
 }
 
 TEST_CASE("mtu: a copy that is longer than its tool's MTU is dropped by name, and a slice of it is not") {
-  Broker<> broker(R"({"ports": [{"name": "in1", "role": "NETWORK", "mtu": 9000}, {"name": "tool1", "role": "TOOL", "mtu": 1500}, {"name": "tool2", "role": "TOOL", "mtu": 1500}],
-    "maps": [)" + all_to("a", R"({"port": "tool1"},)" + sliced("tool2", 128)) + "]}");
+  Broker<> broker(
+      R"({"ports": [{"name": "in1", "role": "NETWORK", "mtu": 9000}, {"name": "tool1", "role": "TOOL", "mtu": 1500}, {"name": "tool2", "role": "TOOL", "mtu": 1500}],
+    "maps": [)" +
+      all_to("a", R"({"port": "tool1"},)" + sliced("tool2", 128)) + "]}");
   broker.ports["in1"]->arrive(long_packet(1522, 1).bytes());
   broker.ports["in1"]->arrive(long_packet(1523, 2).bytes());
   broker.run();
@@ -130,7 +134,8 @@ TEST_CASE("mtu: a copy that is longer than its tool's MTU is dropped by name, an
 TEST_CASE("memory classes: a packet for tools of another class is copied once for all of them, and dropped by name without a free frame") {
   for (const bool short_of_frames : {false, true}) {
     CAPTURE(short_of_frames);
-    const Broker<> model("{" + ports("9000") + R"(, "maps": [)" + all_to("a", R"({"port": "tool1"}, {"port": "tool2"}, {"port": "tool3"})") + "]}");
+    const Broker<> model("{" + ports("9000") + R"(, "maps": [)" +
+                         all_to("a", R"({"port": "tool1"}, {"port": "tool2"}, {"port": "tool3"})") + "]}");
     const FrameLayout layout{.workers = 1, .frames_per_worker = 1024, .classes = kMemoryClasses};
     const FrameMemory memory(layout.total(), 11);
     Floor floor(layout, 0);
