@@ -47,6 +47,8 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_cl
   if (floor_.burst.chained) bench.rest_references.fill(0);
   bench.hashed = 0;
   bench.loads.clear();
+  bench.longest = 0;
+  for (unsigned i = 0; i < floor_.burst.size; ++i) bench.longest = std::max(bench.longest, floor_.burst.lengths[i]);
   for (std::size_t word = 0; word < bench.maps.size(); ++word) {
     each(bench.maps[word], [&](unsigned bit) {
       const auto map = static_cast<uint32_t>(word * 64 + bit);
@@ -106,7 +108,8 @@ void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, PortSlot p
   if (!outlet.open || !snapshot.sending[port]) return drop_copies(map, port, leg, packets, slice, CopyDrop::kToolDown);
   uint64_t rest = packets;
   uint64_t too_long = 0;
-  each(packets, [&](unsigned i) { too_long |= uint64_t{shaped_length(i, slice) > outlet.max_length} << i; });
+  if (floor_.bench.longest > outlet.max_length)
+    each(packets, [&](unsigned i) { too_long |= uint64_t{shaped_length(i, slice) > outlet.max_length} << i; });
   if (too_long) {
     drop_copies(map, port, leg, too_long, slice, CopyDrop::kExceedsMtu);
     rest &= ~too_long;
@@ -174,11 +177,15 @@ void Pipeline<Observer>::queue_at_once(PortSlot port, const Load& load) {
   }
   count<Line::kInFlightUp>(floor_.book.leg(load.leg).in_flight, count_of(packets), bytes);
   auto& references = floor_.bench.references;
-  each(packets, [&](unsigned i) {
-    const uint32_t length = shaped_length(i, load.slice);
-    copies.push({burst.frames[i].data, length, burst.frames[i].index}, {load.leg, length, floor_.worker});
-    ++references[i];
-  });
+  const auto push = [&](auto&& length_of) {
+    copies.push_each(packets, [&](unsigned i) {
+      ++references[i];
+      const uint32_t length = length_of(i);
+      return std::pair(Frame{burst.frames[i].data, length, burst.frames[i].index}, ToolQueue::Note(load.leg, length, floor_.worker));
+    });
+  };
+  if (load.slice.length == 0) push([&](unsigned i) { return burst.lengths[i]; });
+  else push([&](unsigned i) { return shaped_length(i, load.slice); });
   tell(packets, [&](unsigned i) { observe_.queued(i, load.map, port, shaped_length(i, load.slice)); });
 }
 
@@ -269,10 +276,14 @@ void Pipeline<Observer>::drop_copies(uint32_t map, PortSlot port, uint32_t leg, 
   tell(packets, [&](unsigned i) { observe_.copy_dropped(i, map, port, reason); });
 }
 
+/// One destination after the other asks for the same packets as a rule: the last answer is kept.
 template <class Observer>
-uint64_t Pipeline<Observer>::bytes_of(uint64_t packets, const Slice& slice) const {
+uint64_t Pipeline<Observer>::bytes_of(uint64_t packets, const Slice& slice) {
+  auto& last = floor_.bench.last_sum;
+  if (last.packets == packets && last.slice == slice) return last.bytes;
   uint64_t bytes = 0;
   each(packets, [&](unsigned i) { bytes += shaped_length(i, slice); });
+  last = {packets, bytes, slice};
   return bytes;
 }
 

@@ -62,6 +62,13 @@ struct Workbench {
   std::vector<Load> loads;                                ///< room for all legs
   std::array<uint32_t, kMaxPorts> first_load, last_load;  ///< of a port; valid where loaded_ports has it
   std::array<uint64_t, kMaxPorts / 64> loaded_ports{};
+  uint32_t longest = 0;  ///< bytes of the burst's longest packet
+  struct Sum {
+    uint64_t packets = 0;
+    uint64_t bytes = 0;
+    Slice slice;
+  };
+  Sum last_sum;                              ///< the bytes that were asked for last; reset when the burst changes
   std::array<uint64_t, kBurst> flow_hashes;  ///< valid where hashed
   uint64_t hashed = 0;
   std::array<uint16_t, kBurst> references;                   ///< to the packet's first frame

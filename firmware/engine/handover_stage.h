@@ -54,6 +54,7 @@ void Pipeline<Observer>::hand_over(const Inlet& inlet) {
   burst.size = kept;
   burst.rest_size = rest_size;
   burst.chained = kept_chained;
+  floor_.bench.last_sum = {};
   floor_.book.worker().handed_over += passed.packets;
   count<Line::kHeldUp>(floor_.book.port(inlet.port).held, passed.packets, passed.bytes);
 }
@@ -98,6 +99,7 @@ bool Pipeline<Observer>::process_passed(const Snapshot& snapshot) {
         packets.pop();
         next = packets.front();
       }
+      floor_.bench.last_sum = {};
       uncount<Line::kHeldDown>(floor_.book.port(port).held, burst.size, bytes_of(burst.all(), {}));
       parse_burst(burst);
       process(snapshot, port, memory_class);

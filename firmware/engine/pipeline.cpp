@@ -31,6 +31,7 @@ template <class Observer>
 void Pipeline<Observer>::receive(Inlet& inlet) {
   Burst& burst = floor_.burst;
   inlet.queue->rx_burst(burst, floor_.pool);
+  floor_.bench.last_sum = {};
   if (burst.size > 0) count<Line::kDequeued>(floor_.book.port(inlet.port).dequeued, burst.size, bytes_of(burst.all(), {}));
   inlet.queue->refill(floor_.pool);
   inlet.queue->kick();

@@ -63,7 +63,7 @@ class Pipeline {
   [[nodiscard]] uint32_t shaped_length(unsigned i, const Slice& slice) const {
     return sliced_length(slice, floor_.burst.parsed[i], floor_.burst.lengths[i]);
   }
-  [[nodiscard]] uint64_t bytes_of(uint64_t packets, const Slice& slice) const;
+  [[nodiscard]] uint64_t bytes_of(uint64_t packets, const Slice& slice);
 
   // transmit_stage.h
   bool transmit();

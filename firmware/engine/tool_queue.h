@@ -3,10 +3,12 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <tuple>
 
 #include "packet/frame.h"
 
@@ -53,6 +55,16 @@ class ToolQueue {
     chained_waiting_ += note.bytes() == 0;
   }
 
+  /// Pushes a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note. Requires room() for all of them.
+  void push_each(uint64_t packets, auto&& entry) {
+    uint32_t tail = tail_;  // a register: the stores below might be to this object, as far as the compiler knows
+    for (; packets != 0; packets &= packets - 1) {
+      const uint32_t at_tail = at(tail++);
+      std::tie(frames_[at_tail], notes_[at_tail]) = entry(static_cast<unsigned>(std::countr_zero(packets)));
+    }
+    tail_ = tail;
+  }
+
   /// The oldest waiting entries that can be posted together: copies of one frame each, or the frames of one copy.
   struct Next {
     std::span<const Frame> frames;
@@ -70,9 +82,33 @@ class ToolQueue {
     posted_ += count;
   }
 
-  /// The posted entry whose frame this is, taken out. Drivers complete in order as a rule; where one does not, the overtaken entries
-  /// move up by one. Nothing if no posted entry has this frame.
-  std::optional<Note> complete(uint32_t frame) {
+  /// Takes the posted entries of these frames out and calls `ended(frame, note)` for each; frames that no posted entry has are passed over.
+  void complete(std::span<const uint32_t> done, auto&& ended) {
+    uint32_t head = head_;
+    for (const uint32_t frame : done) {
+      if (head != posted_ && frames_[at(head)].index == frame) {  // drivers complete in order as a rule
+        ended(frame, notes_[at(head++)]);
+      } else {
+        head_ = head;
+        if (const auto note = complete_out_of_order(frame)) ended(frame, *note);
+        head = head_;
+      }
+    }
+    head_ = head;
+  }
+  /// The oldest entry whatever its state, taken out: for a port that is closed. Requires !empty().
+  Entry abandon() {
+    const Entry entry{frames_[at(head_)].index, notes_[at(head_)]};
+    if (head_ == posted_) mark_posted(1);
+    ++head_;
+    return entry;
+  }
+
+ private:
+  static constexpr uint32_t at(uint32_t position) { return position & (kToolQueue - 1); }
+
+  /// The overtaken entries move up by one.
+  std::optional<Note> complete_out_of_order(uint32_t frame) {
     for (uint32_t i = head_; i != posted_; ++i) {
       if (frames_[at(i)].index != frame) continue;
       const Note note = notes_[at(i)];
@@ -85,16 +121,6 @@ class ToolQueue {
     }
     return std::nullopt;
   }
-  /// The oldest entry whatever its state, taken out: for a port that is closed. Requires !empty().
-  Entry abandon() {
-    const Entry entry{frames_[at(head_)].index, notes_[at(head_)]};
-    if (head_ == posted_) mark_posted(1);
-    ++head_;
-    return entry;
-  }
-
- private:
-  static constexpr uint32_t at(uint32_t position) { return position & (kToolQueue - 1); }
 
   Next next_beside_chains() {
     uint32_t count = 0;

@@ -53,18 +53,16 @@ bool Pipeline<Observer>::collect_completions_of(PortSlot port) {
   };
   while (const unsigned n = outlet.queue->reap(done)) {
     worked = true;
-    for (unsigned i = 0; i < n; ++i) {
-      const auto note = outlet.copies->complete(done[i]);
-      if (!note) continue;  // never posted by us: the census would show it
-      if (note->bytes() != 0) {
-        if (note->leg != leg) {
+    outlet.copies->complete({done.data(), n}, [&](uint32_t frame, ToolQueue::Note note) {
+      if (note.bytes() != 0) {
+        if (note.leg != leg) {
           count_sent();
-          leg = note->leg;
+          leg = note.leg;
         }
-        sent += {1, note->bytes()};
+        sent += {1, note.bytes()};
       }
-      release(done[i], note->holder());
-    }
+      release(frame, note.holder());
+    });
   }
   count_sent();
   return worked;

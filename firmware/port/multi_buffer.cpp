@@ -19,11 +19,12 @@ struct Proven {
 };
 constexpr std::array kProven{
     Proven{"veth", false, {7, 3}, {7, 3}},
+    Proven{"virtio_net", false, {7, 3}, {7, 3}},
 };
 
 }  // namespace
 
-bool sends_header_and_payload(const std::string& driver, bool zero_copy, const std::string& kernel_release) {
+bool sends_several_buffers(const std::string& driver, bool zero_copy, const std::string& kernel_release) {
   int major = 0, minor = 0;
   if (std::sscanf(kernel_release.c_str(), "%d.%d", &major, &minor) != 2) return false;
   const std::tuple kernel{major, minor};
@@ -31,9 +32,9 @@ bool sends_header_and_payload(const std::string& driver, bool zero_copy, const s
                      [&](const Proven& p) { return driver == p.driver && zero_copy == p.zero_copy && p.from <= kernel && kernel <= p.to; });
 }
 
-bool sends_header_and_payload(const std::string& driver, bool zero_copy) {
+bool sends_several_buffers(const std::string& driver, bool zero_copy) {
   utsname name{};
-  return uname(&name) == 0 && sends_header_and_payload(driver, zero_copy, name.release);
+  return uname(&name) == 0 && sends_several_buffers(driver, zero_copy, name.release);
 }
 
 }  // namespace sluice

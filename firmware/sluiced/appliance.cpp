@@ -51,7 +51,7 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
-  const auto shares = share_out(compiled->plan, options_.frames_per_worker);
+  const auto shares = compile::share_out(compiled->plan, options_.frames_per_worker);
   if (!shares) return shares.error();
   if (auto r = panel_.check(compiled->plan); !r) return r;
   if (dry_run) return {};

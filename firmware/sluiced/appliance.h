@@ -52,9 +52,9 @@ class Appliance {
   Panel panel_;
   compile::Compiler compiler_;
   std::optional<compile::Compiled> prepared_;
-  Shares prepared_shares_;
-  compile::Plan plan_;  ///< in force
-  Shares shares_;       ///< in force
+  compile::Shares prepared_shares_;
+  compile::Plan plan_;      ///< in force
+  compile::Shares shares_;  ///< in force
   bool retired_pending_ = false;
   bool reconcile_wanted_ = false;
   unsigned ticks_ = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "port/multi_buffer.h"
 #include "port/xsk_probe.h"
 #include "system/xdp_features.h"
 
@@ -40,17 +41,23 @@ Result<void> Panel::check(const compile::Plan& plan) const {
     const auto& port = plan.ports[i];
     const auto* link = system::find_device(*links, port.device);
     if (!port.enabled || !port.multi_buffer() || !link) continue;
+    const std::string path = "ports[" + std::to_string(i) + "].mtu";
+    const std::string driver = system::driver_of(link->netdev);
     const auto features = system::xdp_features(link->ifindex);
     if (features && !(*features & system::kXdpReceivesSeveralBuffers))
-      return Error{ErrorCode::kNotAvailable, "ports[" + std::to_string(i) + "].mtu",
+      return Error{ErrorCode::kNotAvailable, path,
                    "an MTU above " + std::to_string(compile::kMaxSingleBufferMtu) +
-                       " needs a driver that receives packets in several buffers, and " + system::driver_of(link->netdev) + " of " +
-                       link->netdev + " does not"};
+                       " needs a driver that receives packets in several buffers, and " + driver + " of " + link->netdev + " does not"};
+    if (port.sends() && !sends_several_buffers(driver, false) && !sends_several_buffers(driver, true))
+      return Error{ErrorCode::kNotAvailable, path,
+                   "packets of several buffers are sent only where driver and kernel are proven to do it, and " + driver +
+                       " on this kernel is not; give the tool port an MTU of at most " + std::to_string(compile::kMaxSingleBufferMtu) +
+                       " and slice what is longer"};
   }
   return {};
 }
 
-void Panel::open_new(const compile::Plan& plan, const Shares& shares) {
+void Panel::open_new(const compile::Plan& plan, const compile::Shares& shares) {
   const auto links = system::list_links();
   if (!links) return;
   for (const auto& port : plan.ports) {
@@ -61,7 +68,7 @@ void Panel::open_new(const compile::Plan& plan, const Shares& shares) {
   }
 }
 
-bool Panel::reconcile(const compile::Plan& plan, const Shares& shares) {
+bool Panel::reconcile(const compile::Plan& plan, const compile::Shares& shares) {
   const auto links = system::list_links();
   if (!links) {
     spdlog::error("{}", links.error().message);
@@ -103,21 +110,21 @@ bool Panel::reconcile(const compile::Plan& plan, const Shares& shares) {
   return true;
 }
 
-void Panel::set_shares(const Shares& shares) {
+void Panel::set_shares(const compile::Shares& shares) {
   if (shares == shares_) return;
   shares_ = shares;
   for (uint32_t w = 0; w < workers_.size(); ++w)
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       for (const auto& [id, state] : ports_) {
         if (!state.open) continue;
-        const Share& share = shares.of(state.open->plan);
+        const compile::Share& share = shares.of(state.open->plan);
         floor.outlets[state.open->plan.slot].quota = share.queue;
         if (w < state.open->queues.size()) state.open->queues[w]->set_fill_reserve(share.fill);
       }
     });
 }
 
-void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const Shares& shares, State& state) {
+void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state) {
   state.closed.port = plan.slot;
   const auto result = [&]() -> Result<void> {
     for (const auto& [id, other] : ports_)
@@ -130,7 +137,7 @@ void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, co
   state.fault = fault;
 }
 
-Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link, const Share& share, State& state) {
+Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state) {
   Open port{.plan = plan, .link = link, .queues = {}};
   if (auto r = await_release(link); !r) return r;
   const auto queues = system::set_queues(link.netdev, static_cast<uint32_t>(workers_.size()));
@@ -163,17 +170,18 @@ Result<void> Panel::await_release(const system::Link& link) {
   return {};
 }
 
-/// Puts the program on the device, unless it is there from an earlier opening. A program for packets of several buffers can replace the
-/// other one, or be replaced, while it is attached.
+/// Puts the program on the device, unless it is there from an earlier opening. Whether packets of several buffers come is fixed when a
+/// program is attached (a veth's far end keeps its limit of the MTU until then): the device is down while one makes way for the other.
 Result<void> Panel::attach(const system::Link& link, const compile::PortPlan& plan, State& state) {
   if (state.program && state.program->multi_buffer() == plan.multi_buffer()) return {};
-  if (state.program && !state.program->survives_crash()) detach(state);  // without a pin there is nothing to replace it by
+  if (state.program) {
+    if (auto r = system::lower_port(link); !r) return r;
+    detach(state);
+  }
   auto program = XdpProgram::attach(link.ifindex, link.netdev, plan.multi_buffer());
   if (!program) return program.error();
-  const bool replaced = state.program != nullptr;  // its count goes on in the pinned map
   state.program = std::move(*program);
   state.program_device = plan.device;
-  if (replaced) return {};
   state.misses_base = state.program->misses_before();
   if (!std::exchange(state.opened_before, true)) state.closed.xdp_misses_before = state.misses_base;
   return {};
@@ -196,14 +204,17 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
         ErrorCode::kUnreachable, "",
         port.link.netdev + ": no AF_XDP socket can be bound" +
             (plan.multi_buffer() ? " that takes packets of several buffers, as the MTU of " + std::to_string(plan.mtu) + " asks" : "")};
+  if (plan.sends() && plan.multi_buffer() && !sends_several_buffers(system::driver_of(port.link.netdev), is_zero_copy(*memory_class)))
+    return Error{ErrorCode::kUnreachable, "",
+                 port.link.netdev + ": sending packets of several buffers is not proven for its driver and this kernel"};
   if (auto r = system::raise_port(port.link, plan.mtu); !r) return r;
   port.memory_class = *memory_class;
   port.loan = ++next_loan_;
   XskUmem& umem = *umems_[static_cast<unsigned>(port.memory_class)];
-  const XskRings rings{.rx = plan.receives() ? kRxRing : 0,
-                       .tx = plan.sends() ? kTxRing : 0,
-                       .fill = plan.receives() ? kFillRing : 64,
-                       .completion = plan.sends() ? kTxRing : 64};
+  const XskRings rings{.rx = plan.receives() ? compile::kRxRing : 0,
+                       .tx = plan.sends() ? compile::kTxRing : 0,
+                       .fill = plan.receives() ? compile::kFillRing : 64,
+                       .completion = plan.sends() ? compile::kTxRing : 64};
   for (uint32_t queue = 0; queue < queues; ++queue) {
     auto socket = umem.open(port.link.ifindex, port.link.netdev, queue, rings);
     if (!socket) return socket.error();
@@ -216,7 +227,7 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
 
 /// Each worker gets its queue, and those that have none the way to the worker that sends for them; then the traffic comes: frames in the
 /// fill ring first.
-void Panel::hand_over(Open& port, const Share& share, XdpProgram& program) {
+void Panel::hand_over(Open& port, const compile::Share& share, XdpProgram& program) {
   const auto& plan = port.plan;
   const auto queues = static_cast<uint32_t>(port.queues.size());
   for (uint32_t w = 0; w < workers_.size(); ++w) {

@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "compile/budget.h"
 #include "compile/compile.h"
 #include "compile/report.h"
 #include "engine/worker.h"
 #include "port/xdp_program.h"
 #include "port/xsk_port.h"
 #include "sluice/v1/status.pb.h"
-#include "sluiced/budget.h"
 #include "system/links.h"
 
 namespace sluice {
@@ -29,10 +29,10 @@ class Panel {
   /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet.
   [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
   /// Opens the ports that are new in this plan and whose devices no open port has; touches no other. Before the plan is in force.
-  void open_new(const compile::Plan& plan, const Shares& shares);
+  void open_new(const compile::Plan& plan, const compile::Shares& shares);
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.
   /// False: the devices could not be listed.
-  bool reconcile(const compile::Plan& plan, const Shares& shares);
+  bool reconcile(const compile::Plan& plan, const compile::Shares& shares);
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
@@ -68,16 +68,16 @@ class Panel {
     uint32_t queues;
   };
 
-  void try_open(const compile::PortPlan& plan, const system::Link& link, const Shares& shares, State& state);
-  Result<void> open(const compile::PortPlan& plan, const system::Link& link, const Share& share, State& state);
+  void try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state);
+  Result<void> open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
   Result<void> await_release(const system::Link& link);
-  void hand_over(Open& port, const Share& share, XdpProgram& program);
+  void hand_over(Open& port, const compile::Share& share, XdpProgram& program);
   Result<void> attach(const system::Link& link, const compile::PortPlan& plan, State& state);
   static void detach(State& state);
   void close(State& state);
   void give_up(const Closing& closing);
-  void set_shares(const Shares& shares);
+  void set_shares(const compile::Shares& shares);
   [[nodiscard]] compile::OutsideCounts counts(const Open& open, const system::Link* now) const;
   [[nodiscard]] compile::OutsideCounts counts(const State& state, const std::vector<system::Link>* links) const;
 
@@ -86,7 +86,7 @@ class Panel {
   std::vector<std::unique_ptr<Worker>>& workers_;
   std::map<std::string, State> ports_;  ///< by port id
   std::vector<Closing> closing_;
-  Shares shares_;
+  compile::Shares shares_;
   Loan next_loan_ = 0;
 };
 

@@ -82,8 +82,8 @@ void Panel::report(const compile::Plan& plan, v1::Status& status) const {
     out->set_xdp(state->program->native() ? "NATIVE" : "GENERIC");
     out->set_rss(kRss[static_cast<unsigned>(open.rss)]);
     out->set_multi_buffer(is_multi_buffer(open.memory_class));
-    out->set_header_and_payload(port.sends() && is_multi_buffer(open.memory_class) &&
-                                sends_header_and_payload(out->driver(), is_zero_copy(open.memory_class)));
+    out->set_sends_several_buffers(port.sends() && is_multi_buffer(open.memory_class) &&
+                                   sends_several_buffers(out->driver(), is_zero_copy(open.memory_class)));
     for (uint32_t q = 0; q < open.queues.size(); ++q) {
       const auto& socket = open.queues[q]->socket();
       const auto s = socket.statistics();

@@ -115,20 +115,26 @@ const Link* find_device(const std::vector<Link>& links, const std::string& devic
   return device.empty() || found == links.end() ? nullptr : &*found;
 }
 
+namespace {
+
+/// The beginning of a request that changes a link: these flags of it are set so, the others stay.
+nlmsghdr* link_request(std::array<char, 512>& buffer, const Link& link, unsigned flags, unsigned changed) {
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_NEWLINK;
+  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  info->ifi_family = AF_UNSPEC;
+  info->ifi_index = static_cast<int>(link.ifindex);
+  info->ifi_flags = flags;
+  info->ifi_change = changed;
+  return request;
+}
+
+}  // namespace
+
 Result<void> raise_port(const Link& link, uint32_t mtu) {
-  const auto request_for = [&](std::array<char, 512>& buffer) {
-    nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-    request->nlmsg_type = RTM_NEWLINK;
-    request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    auto* info = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
-    info->ifi_family = AF_UNSPEC;
-    info->ifi_index = static_cast<int>(link.ifindex);
-    return std::pair(request, info);
-  };
   std::array<char, 512> first{};
-  auto [quiet, quiet_info] = request_for(first);
-  quiet_info->ifi_flags = IFF_NOARP | IFF_PROMISC;
-  quiet_info->ifi_change = IFF_NOARP | IFF_PROMISC;
+  nlmsghdr* quiet = link_request(first, link, IFF_NOARP | IFF_PROMISC, IFF_NOARP | IFF_PROMISC);
   mnl_attr_put_u32(quiet, IFLA_MTU, mtu);
   nlattr* families = mnl_attr_nest_start(quiet, IFLA_AF_SPEC);
   nlattr* inet6 = mnl_attr_nest_start(quiet, AF_INET6);
@@ -138,10 +144,12 @@ Result<void> raise_port(const Link& link, uint32_t mtu) {
   if (auto r = talk(quiet, nullptr, nullptr, link.netdev + ": setting MTU " + std::to_string(mtu) + " and silence"); !r) return r;
   // Only then up: a device that is up speaks.
   std::array<char, 512> second{};
-  auto [raise, raise_info] = request_for(second);
-  raise_info->ifi_flags = IFF_UP;
-  raise_info->ifi_change = IFF_UP;
-  return talk(raise, nullptr, nullptr, link.netdev + ": bringing it up");
+  return talk(link_request(second, link, IFF_UP, IFF_UP), nullptr, nullptr, link.netdev + ": bringing it up");
+}
+
+Result<void> lower_port(const Link& link) {
+  std::array<char, 512> buffer{};
+  return talk(link_request(buffer, link, 0, IFF_UP), nullptr, nullptr, link.netdev + ": taking it down");
 }
 
 std::string driver_of(const std::string& netdev) {

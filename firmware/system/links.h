@@ -30,6 +30,9 @@ struct Link {
 /// address of its own making.
 [[nodiscard]] Result<void> raise_port(const Link& link, uint32_t mtu);
 
+/// Takes a device down: nothing comes in or goes out until it is raised.
+[[nodiscard]] Result<void> lower_port(const Link& link);
+
 /// The driver's name; empty if it does not tell.
 [[nodiscard]] std::string driver_of(const std::string& netdev);
 /// Gives the device so many queues, or as many as it has where those are fewer; returns how many it has now.

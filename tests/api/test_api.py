@@ -96,7 +96,7 @@ class Api(unittest.TestCase):
     def test_what_the_engine_cannot_do_yet_is_refused_as_not_available(self):
         for field, change in (("rules[0].match.regex", {"rules": [{"action": "PASS", "match": {"regex": "a+"}}]}),
                               ("destinations[0].priority", {"destinations": [{"port": "tool1", "priority": "HIGH"}]}),
-                              ("destinations[0].operations", {"destinations": [{"port": "tool1", "operations": {"slice": {"length": 64}}}]})):
+                              ("destinations[0].operations.sample", {"destinations": [{"port": "tool1", "operations": {"sample": {"one_in": 2}}}]})):
             self.assertEqual(self.refused(422, field, "PUT", "/api/v1/maps/m", {**MAP, **change})["code"], "NOT_AVAILABLE")
 
     def test_malformed_bodies_are_refused(self):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Sends the packets of a capture file out of a device, paced, in order; prints how many the kernel took and refused.
+"""Sends the packets of a capture file out of a device, paced, in order; prints how many the kernel took and refused. SIGTERM ends it early.
 Usage: generator.py DEVICE FILE PPS [ROUNDS]"""
 import errno
 import json
+import signal
 import socket
 import sys
 import time
@@ -16,8 +17,12 @@ def main():
     packets = [data for _, data in harness.read_capture(file)]
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     out.bind((device, 0))
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     sent, refused, begin = 0, 0, time.monotonic()
     for i in range(rounds * len(packets)):
+        if ended:
+            break
         behind = begin + i / pps - time.monotonic()
         if behind > 0:
             time.sleep(behind)

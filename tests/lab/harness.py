@@ -9,6 +9,7 @@ import signal
 import ssl
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -225,3 +226,28 @@ def numbered_frame(number, flow=0, size=64):
 
 def number_of(frame):
     return struct.unpack_from(">Q", frame, 42)[0]
+
+
+def start_generator(lab, port, packets, pps):
+    """Sends these packets into a port, paced, in order; finish() says how many the kernel took."""
+    file = os.path.join(lab.state, f"generated-{time.monotonic_ns()}.pcap")
+    write_capture(file, list(enumerate(packets)))
+    room, device = lab.run("peer", port).split()
+    return subprocess.Popen(["ip", "netns", "exec", room, sys.executable, TOP / "tests/lab/generator.py", device, file, str(pps)],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def finish(generator):
+    out, _ = generator.communicate(timeout=600)
+    return json.loads(out)
+
+
+def numbered(count, size=64):
+    """Numbered frames of fifty flows."""
+    return [numbered_frame(i, flow=i % 50, size=size) for i in range(count)]
+
+
+def losses(port):
+    """What the ledger says a port lost before a worker had it, by name."""
+    received = port["received"]
+    return received["xdp_misses"] + received["xdp_misses_before"] + received["lost_in_kernel"] + received.get("wire_losses", 0)

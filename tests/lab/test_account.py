@@ -1,11 +1,8 @@
 """The account, checked from outside with numbered frames: what was sent in, what came out, and what the ledger says of both."""
 import collections
-import json
-import subprocess
-import sys
 import unittest
 
-from harness import TIER, TOP, Lab, Recording, number_of, numbered_frame, wait_until, write_capture
+from harness import TIER, Lab, Recording, finish, losses, number_of, numbered, start_generator, wait_until
 
 FRAMES = 400_000 if TIER == "long" else 20_000
 PPS = 10_000
@@ -16,36 +13,23 @@ ALL = {"name": "all", "sources": {"ports": ["in4"]}, "default_action": "PASS", "
 
 class Account(unittest.TestCase):
     workers = 1
+    queues = 1
 
     def setUp(self):
-        self.lab = Lab(network=4, tool=2, queues=self.workers, workers=self.workers)
+        self.lab = Lab(network=4, tool=2, queues=self.queues, workers=self.workers)
         self.addCleanup(self.lab.down)
         self.lab.configure([ALL])
 
     def start_generator(self, frames, pps=PPS, port="in4"):
-        file = f"{self.lab.state}/generated.pcap"
-        write_capture(file, [(i, numbered_frame(i, flow=i % 50)) for i in range(frames)])
-        room, device = self.lab.run("peer", port).split()
-        return subprocess.Popen(["ip", "netns", "exec", room, sys.executable, TOP / "tests/lab/generator.py", device, file, str(pps)],
-                                stdout=subprocess.PIPE, text=True)
-
-    @staticmethod
-    def finish(generator):
-        out, _ = generator.communicate(timeout=300)
-        return json.loads(out)
-
-    def losses(self, port):
-        """What the ledger says was lost before a worker had it, by name."""
-        received = port["received"]
-        return received["xdp_misses"] + received["xdp_misses_before"] + received["lost_in_kernel"] + received.get("wire_losses", 0)
+        return start_generator(self.lab, port, numbered(frames), pps)
 
     def test_every_numbered_frame_is_delivered_to_both_tools_in_order_and_counted_once(self):
         recordings = {tool: Recording(self.lab, "tools", tool) for tool in ("tool1", "tool2")}
-        generated = self.finish(self.start_generator(FRAMES))
+        generated = finish(self.start_generator(FRAMES))
         self.assertEqual(generated["refused"], 0)
         ledger = self.lab.settled()
         in4 = self.lab.port(ledger, "in4")
-        self.assertEqual(generated["sent"], in4["received"]["dequeued"]["packets"] + self.losses(in4))
+        self.assertEqual(generated["sent"], in4["received"]["dequeued"]["packets"] + losses(in4))
         for tool, recording in recordings.items():
             sent = self.lab.port(ledger, tool)["copies"]
             numbers = [number_of(data) for _, data in recording.stop()]
@@ -58,7 +42,7 @@ class Account(unittest.TestCase):
                 self.assertEqual(flow, sorted(flow))
             # Everything that is missing has a name in the ledger.
             dropped = sum(d["packets"] for d in sent["dropped"])
-            self.assertEqual(generated["sent"], len(numbers) + dropped + self.losses(in4))
+            self.assertEqual(generated["sent"], len(numbers) + dropped + losses(in4))
 
     def test_a_change_over_rest_shows_at_the_tools_within_a_second_and_loses_nothing(self):
         recordings = {tool: Recording(self.lab, "tools", tool) for tool in ("tool1", "tool2")}
@@ -73,14 +57,14 @@ class Account(unittest.TestCase):
             # The next packets go to the new target alone, which is seen well within the second that the guard allows.
             wait_until(f"packets at {target}", lambda: self.lab.port(self.lab.ledger(), target)["copies"]["created"]["packets"] > others[target], 1)
             self.assertEqual(self.lab.port(self.lab.ledger(), other)["copies"]["created"]["packets"], others[other])
-        generated = self.finish(generator)
+        generated = finish(generator)
         ledger = self.lab.settled()
         got = []
         for tool, recording in recordings.items():
             got += [number_of(data) for _, data in recording.stop()]
         # The first map fed both tools: frames before the first change are on both, all others on just one.
         counts = collections.Counter(got)
-        self.assertEqual(len(counts) + self.losses(self.lab.port(ledger, "in4")), generated["sent"])
+        self.assertEqual(len(counts) + losses(self.lab.port(ledger, "in4")), generated["sent"])
         first_single = min(n for n, times in counts.items() if times == 1)
         self.assertTrue(all(times == (2 if n < first_single else 1) for n, times in counts.items()), "a frame was misrouted at a change")
 
@@ -91,17 +75,17 @@ class Account(unittest.TestCase):
             before = self.lab.port(self.lab.ledger(), "in4")["received"]
             wait_until("traffic", lambda: self.lab.port(self.lab.ledger(), "in4")["received"] != before)
             self.lab.put(f"/api/v1/ports/{name}", {**ports[name], "enabled": enabled})
-        generated = self.finish(generator)
+        generated = finish(generator)
         ledger = self.lab.settled()
         in4 = self.lab.port(ledger, "in4")
         self.assertGreater(in4["received"]["xdp_misses"], 0)
-        self.assertEqual(generated["sent"], in4["received"]["dequeued"]["packets"] + self.losses(in4))
+        self.assertEqual(generated["sent"], in4["received"]["dequeued"]["packets"] + losses(in4))
         for tool in ("tool1", "tool2"):
             far_end = int(self.lab.in_ns("tools", "cat", f"/sys/class/net/{tool}/statistics/rx_packets", capture_output=True, text=True).stdout)
             self.assertEqual(self.lab.port(ledger, tool)["copies"]["delivered"], far_end, tool)
 
     def test_removed_maps_keep_the_account_of_their_tools_whole(self):
-        self.finish(self.start_generator(1000))
+        finish(self.start_generator(1000))
         self.lab.settled()
         self.assertEqual(self.lab.api("DELETE", "/api/v1/maps/all").status, 204)
         ledger = wait_until("the retired account", lambda: (lambda l: l if l["totals"]["retired"]["sent"]["packets"] else None)(self.lab.ledger()))
@@ -121,7 +105,7 @@ class Account(unittest.TestCase):
         seen = far_end()
         generator = self.start_generator(400)
         wait_until("forwarding without the management daemon", lambda: far_end() > seen + 100)
-        self.finish(generator)
+        finish(generator)
         self.lab.run("start")
         self.assertEqual(self.lab.get("/api/v1/revisions")[0]["number"], revision)
 
@@ -134,7 +118,7 @@ class Account(unittest.TestCase):
         self.lab.run("start")
         wait_until("the committed revision", lambda: self.lab.api("GET", "/api/v1/status").status == 200 and self.lab.get("/api/v1/status")["revision"] == revision)
         wait_until("forwarding", lambda: self.lab.port(self.lab.ledger(), "tool1")["copies"]["sent"]["packets"] > 100)
-        generated = self.finish(generator)
+        generated = finish(generator)
         ledger = self.lab.settled()
         in4 = self.lab.port(ledger, "in4")["received"]
         self.assertGreater(in4["xdp_misses_before"], 0, "the gap of the restart has no line of its own")
@@ -147,13 +131,33 @@ class Account(unittest.TestCase):
 class AccountOfTwoWorkers(Account):
     """The same with two workers, each with its queue of every port."""
     workers = 2
+    queues = 2
 
     def test_both_workers_work(self):
-        self.finish(self.start_generator(2000))
+        finish(self.start_generator(2000))
         self.lab.settled()
         workers = self.lab.get("/api/v1/status")["data_plane"]["workers"]
         self.assertEqual([w["index"] for w in workers], [0, 1])
         self.assertTrue(all(w["busy_loops"] > 0 for w in workers), workers)
+
+
+class AccountOfOneQueueForTwoWorkers(Account):
+    """The same where every port has one queue: packets, copies and frames pass between the workers."""
+    workers = 2
+    queues = 1
+
+    def test_both_workers_work_and_hand_over(self):
+        finish(self.start_generator(2000))
+        self.lab.settled()
+        status = self.lab.get("/api/v1/status")
+        workers = status["data_plane"]["workers"]
+        self.assertTrue(all(w["busy_loops"] > 0 for w in workers), workers)
+        # Fifty flows over two workers: about half of the packets leave the one that received them.
+        self.assertGreater(workers[0]["handed_over"], 400, workers)
+        self.assertLess(workers[0]["handed_over"], 1600, workers)
+        self.assertEqual(workers[1]["handed_over"], 0)
+        self.assertTrue(all(w["census"]["away"] == 0 and w["census"]["guests"] == 0 for w in workers), workers)
+        self.assertTrue(all(len(p["queues"]) == 1 for p in status["ports"]), status["ports"])
 
 
 if __name__ == "__main__":

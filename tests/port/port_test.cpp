@@ -91,14 +91,17 @@ TEST_CASE("tool queue: copies complete in order or not, and what a closed port l
   for (uint32_t i = 0; i < 5; ++i) queue.push({nullptr, 60, i}, {10 + i, 60, 0});
   CHECK(queue.next_to_post().frames.size() == 5);
   queue.mark_posted(4);
-  CHECK(queue.complete(2)->leg == 12);
-  CHECK(queue.complete(0)->leg == 10);
-  CHECK_FALSE(queue.complete(4));  // it was never posted
-  CHECK_FALSE(queue.complete(99));
+  const auto completed = [&queue](std::vector<uint32_t> frames) {
+    std::vector<uint32_t> legs;
+    queue.complete(frames, [&](uint32_t, ToolQueue::Note note) { legs.push_back(note.leg); });
+    return legs;
+  };
+  CHECK(completed({2}) == std::vector<uint32_t>{12});
+  CHECK(completed({0, 4, 99}) == std::vector<uint32_t>{10});  // 4 was never posted, and nobody has 99
   CHECK(queue.posted() == 2);
   CHECK(queue.waiting() == 1);
   CHECK(queue.abandon().note.leg == 11);
-  CHECK(queue.complete(3)->leg == 13);
+  CHECK(completed({3}) == std::vector<uint32_t>{13});
   CHECK(queue.abandon().note.leg == 14);
   CHECK(queue.empty());
   for (uint32_t i = 0; i < kToolQueue; ++i) queue.push({nullptr, 60, i}, {i, 60, 0});
@@ -112,7 +115,9 @@ TEST_CASE("tool queue: a copy of several frames is posted alone and in one piece
     for (uint32_t i = 0; i < before; ++i) {  // the ring's positions move on
       queue.push({nullptr, 60, i}, {1, 60, 0});
       queue.mark_posted(1);
-      REQUIRE(queue.complete(i));
+      const std::array done{i};
+      queue.complete(done, [](uint32_t, ToolQueue::Note) {});
+      REQUIRE(queue.empty());
     }
     queue.push({nullptr, 60, 7}, {1, 60, 0});
     for (uint32_t i = 0; i < 3; ++i) queue.push({nullptr, 2048, 10 + i}, {2, i == 2 ? 6144U : 0U, 0});

@@ -1,13 +1,13 @@
-#include "sluiced/budget.h"
+#include "compile/budget.h"
 
 #include <algorithm>
 
 #include "engine/tool_queue.h"
 #include "packet/frame.h"
 
-namespace sluice {
+namespace sluice::compile {
 
-Result<Shares> share_out(const compile::Plan& plan, uint32_t frames_per_worker) {
+Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker) {
   Shares shares;
   for (const bool multi_buffer : {false, true}) {
     uint32_t receiving = 0, sending = 0;
@@ -33,4 +33,4 @@ Result<Shares> share_out(const compile::Plan& plan, uint32_t frames_per_worker) 
   return shares;
 }
 
-}  // namespace sluice
+}  // namespace sluice::compile

@@ -6,7 +6,7 @@
 #include "base/result.h"
 #include "compile/compile.h"
 
-namespace sluice {
+namespace sluice::compile {
 
 /// Ring sizes of a port's queue: descriptors. A worker that loses its processor for a tick of 4 ms finds 8,192 packets of 2 Mpps.
 inline constexpr uint32_t kFillRing = 8192;
@@ -26,13 +26,13 @@ struct Share {
 struct Shares {
   Share single_buffer;
   Share multi_buffer;
-  [[nodiscard]] const Share& of(const compile::PortPlan& port) const { return port.multi_buffer() ? multi_buffer : single_buffer; }
+  [[nodiscard]] const Share& of(const PortPlan& port) const { return port.multi_buffer() ? multi_buffer : single_buffer; }
   friend bool operator==(const Shares&, const Shares&) = default;
 };
 
 /// Half of the frames go to fill rings, up to full ones, and what is left to the ports that send, each alike; ports with several buffers a
 /// packet have memory of their own. Refused with the sum if the shares get too small. A port's memory class is known only when it is
 /// opened, so all ports of a kind are taken to share one.
-[[nodiscard]] Result<Shares> share_out(const compile::Plan& plan, uint32_t frames_per_worker);
+[[nodiscard]] Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker);
 
-}  // namespace sluice
+}  // namespace sluice::compile
