@@ -102,7 +102,7 @@ bool Panel::reconcile(const compile::Plan& plan, const compile::Shares& shares) 
       state.open->plan.name = port.name;
       // A port that somebody took down comes up again: it is configured to be.
       if (link && !link->up)
-        if (auto r = system::raise_port(*link, port.mtu); !r) spdlog::error("port {}: {}", port.name, r.error().message);
+        if (auto r = system::raise_port(*link); !r) spdlog::error("port {}: {}", port.name, r.error().message);
     } else if (port.enabled && link) try_open(port, *link, shares, state);
     else state.fault.clear();
   }
@@ -144,6 +144,10 @@ Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link
   if (!queues) return queues.error();
   system::receive_plainly(link.netdev);
   port.rss = *queues > 1 ? system::make_rss_symmetric(link.netdev) : system::Rss::kNone;
+  // A large MTU comes after a program that takes several buffers, a small one before a program that does not: else neither native XDP nor
+  // zero-copy is to be had.
+  if (!plan.multi_buffer())
+    if (auto r = system::quiet_port(link, plan.mtu); !r) return r;
   const bool was_attached = state.program != nullptr;
   if (auto r = attach(link, plan, state); !r) return r;
   if (auto r = open_sockets(port, *queues); !r) {
@@ -207,7 +211,8 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
   if (plan.sends() && plan.multi_buffer() && !sends_several_buffers(system::driver_of(port.link.netdev), is_zero_copy(*memory_class)))
     return Error{ErrorCode::kUnreachable, "",
                  port.link.netdev + ": sending packets of several buffers is not proven for its driver and this kernel"};
-  if (auto r = system::raise_port(port.link, plan.mtu); !r) return r;
+  if (auto r = system::quiet_port(port.link, plan.mtu); !r) return r;
+  if (auto r = system::raise_port(port.link); !r) return r;
   port.memory_class = *memory_class;
   port.loan = ++next_loan_;
   XskUmem& umem = *umems_[static_cast<unsigned>(port.memory_class)];

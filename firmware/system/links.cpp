@@ -132,7 +132,7 @@ nlmsghdr* link_request(std::array<char, 512>& buffer, const Link& link, unsigned
 
 }  // namespace
 
-Result<void> raise_port(const Link& link, uint32_t mtu) {
+Result<void> quiet_port(const Link& link, uint32_t mtu) {
   std::array<char, 512> first{};
   nlmsghdr* quiet = link_request(first, link, IFF_NOARP | IFF_PROMISC, IFF_NOARP | IFF_PROMISC);
   mnl_attr_put_u32(quiet, IFLA_MTU, mtu);
@@ -141,10 +141,12 @@ Result<void> raise_port(const Link& link, uint32_t mtu) {
   mnl_attr_put_u8(quiet, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
   mnl_attr_nest_end(quiet, inet6);
   mnl_attr_nest_end(quiet, families);
-  if (auto r = talk(quiet, nullptr, nullptr, link.netdev + ": setting MTU " + std::to_string(mtu) + " and silence"); !r) return r;
-  // Only then up: a device that is up speaks.
-  std::array<char, 512> second{};
-  return talk(link_request(second, link, IFF_UP, IFF_UP), nullptr, nullptr, link.netdev + ": bringing it up");
+  return talk(quiet, nullptr, nullptr, link.netdev + ": setting MTU " + std::to_string(mtu) + " and silence");
+}
+
+Result<void> raise_port(const Link& link) {
+  std::array<char, 512> buffer{};
+  return talk(link_request(buffer, link, IFF_UP, IFF_UP), nullptr, nullptr, link.netdev + ": bringing it up");
 }
 
 Result<void> lower_port(const Link& link) {

@@ -26,9 +26,11 @@ struct Link {
 /// The link with this MAC or PCI address; null: none, or the address is empty.
 [[nodiscard]] const Link* find_device(const std::vector<Link>& links, const std::string& device);
 
-/// Makes a device fit for a port and brings it up: this MTU, promiscuous (mirrored frames are addressed to others), no ARP, no IPv6
-/// address of its own making.
-[[nodiscard]] Result<void> raise_port(const Link& link, uint32_t mtu);
+/// Makes a device fit for a port: this MTU, promiscuous (mirrored frames are addressed to others), no ARP, no IPv6 address of its own
+/// making.
+[[nodiscard]] Result<void> quiet_port(const Link& link, uint32_t mtu);
+/// Brings it up. Only a device that is quiet: one that is up speaks.
+[[nodiscard]] Result<void> raise_port(const Link& link);
 
 /// Takes a device down: nothing comes in or goes out until it is raised.
 [[nodiscard]] Result<void> lower_port(const Link& link);

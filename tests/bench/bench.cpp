@@ -14,6 +14,7 @@
 #include "config/resources.h"
 #include "engine/pipeline.h"
 #include "port/frame_memory.h"
+#include "tests/builders/compiled.h"
 #include "tests/builders/packet_builder.h"
 
 namespace {
@@ -89,19 +90,6 @@ class EndlessPort final : public PortQueue {
   std::size_t posted_ = 0, reaped_ = 0;
 };
 
-compile::Compiled compile_json(const std::string& json) {
-  v1::Config config;
-  uint64_t next = 0;
-  compile::Compiler compiler;
-  if (!config::from_json(json, config) || !config::complete(config, {}, [&next] { return "b-" + std::to_string(++next); })) std::abort();
-  auto compiled = compiler.compile(config, 1);
-  if (!compiled) {
-    std::fprintf(stderr, "%s: %s\n", compiled.error().field_path.c_str(), compiled.error().message.c_str());
-    std::abort();
-  }
-  return std::move(*compiled);
-}
-
 void bench_parse(unsigned seed) {
   for (const std::size_t size : {64U, 1518U})
     for (const bool v6 : {false, true}) {
@@ -132,7 +120,7 @@ void bench_classify(unsigned seed) {
       for (unsigned r = 0; r < rules; ++r)
         list += std::string(r ? "," : "") + R"({"match": {"ip": {"src": ["10.)" + std::to_string(r % 256) + "." + std::to_string(r / 256) +
                 R"(.0/24"], "protocol": ["tcp"]}, "l4": {"dst_port": [")" + std::to_string(r) + R"("]}}, "action": "PASS"})";
-      const auto compiled = compile_json(
+      const auto compiled = test::compile_json(
           R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [)" + list +
           "]}]}");
       Burst burst;
@@ -166,7 +154,7 @@ void bench_fanout(unsigned seed) {
         destinations += std::string(t == 1 ? "" : ",") + R"({"port": "t)" + std::to_string(t) + R"("})";
       }
       const auto compiled =
-          compile_json(R"({"ports": [)" + ports +
+          test::compile_json(R"({"ports": [)" + ports +
                        R"(], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [)" +
                        destinations + "]}]}");
       const FrameMemory memory(kFrames, 11);

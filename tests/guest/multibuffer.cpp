@@ -6,16 +6,13 @@
 // --only runs the cases with this text in their name. "veth" makes its devices in the network namespace that it is started in; "virtio"
 // wants in, in-far, out1 ... to be there.
 #include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "guest/devices.h"
 #include "guest/fan_out.h"
 
 namespace {
@@ -23,32 +20,6 @@ namespace {
 using namespace guest;
 
 const std::vector<std::string> kPorts = {"in", "out1", "out2"};
-
-void ip(const std::string& arguments) {
-  std::vector<std::string> words{"ip"};
-  for (std::size_t at = 0; at < arguments.size();) {
-    const auto end = std::min(arguments.find(' ', at), arguments.size());
-    words.push_back(arguments.substr(at, end - at));
-    at = end + 1;
-  }
-  const pid_t child = fork();
-  if (child == 0) {
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    execvp("ip", argv.data());
-    _exit(127);
-  }
-  int status = 0;
-  if (waitpid(child, &status, 0) != child || status != 0) throw std::runtime_error("ip " + arguments + " failed");
-}
-
-/// Takes frames that are addressed to others, and is silent by itself.
-void set_up(const std::string& device) {
-  std::ofstream("/proc/sys/net/ipv6/conf/" + device + "/disable_ipv6") << 1;
-  ip("link set " + device + " promisc on");
-  ip("link set " + device + " up");
-}
 
 struct Case {
   Experiment experiment;

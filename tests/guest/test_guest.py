@@ -88,6 +88,52 @@ class MultiBuffer(unittest.TestCase):
         self.assertEqual(self.outcome.complaints(), [], self.outcome.log[-8000:])
 
 
+
+class OurPorts(unittest.TestCase):
+    """The firmware's own port classes, pipeline and XDP program (ports.cpp)."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.outcome = run.boot(TOP / "build/release/bin/guest-ports", ["--count", str(COUNT), "veth", "virtio"], NICS, timeout=600 + COUNT // 20)
+        rows = [json.loads(line) for line in cls.outcome.output.splitlines() if line.startswith("{")]
+        cls.rows = {(row["driver"], row["case"]): row for row in rows}
+
+    def check(self, driver, case, modes, least=COUNT):
+        """modes: of in, out1 and out2: Z zero-copy, C copy, as XDP_OPTIONS tells."""
+        self.assertIn((driver, case), self.rows, self.outcome.output)
+        row = self.rows[driver, case]
+        self.assertEqual((row["why"], row["mode"]), ("", modes), row)
+        self.assertGreaterEqual(row["whole"], least, row)
+        self.assertEqual(row["whole"], row["sent"], row)
+
+    def test_a_device_with_zero_copy_gets_it_and_its_packets_go_to_two_outputs_by_reference(self):
+        self.check("virtio_net", "forward", "ZZZ")
+        self.check("veth", "forward", "CCC")
+
+    def test_a_packet_for_a_tool_of_another_memory_class_is_copied_once(self):
+        self.check("virtio_net", "across classes", "ZZC")
+
+    def test_long_packets_are_received_and_sent_as_chains(self):
+        self.check("veth", "long packets", "CCC")
+
+    def test_a_header_of_ours_and_a_shared_payload_go_out_as_one_packet(self):
+        self.check("veth", "header and shared payload", "CC")
+        self.check("virtio_net", "header and shared payload", "CC")
+
+    def test_frames_of_a_socket_that_closes_under_way_come_back_once_the_kernel_has_let_go(self):
+        self.check("virtio_net", "closed under way", "Z", least=20)
+        self.check("veth", "closed under way", "C", least=20)
+
+    def test_what_is_proven_here_is_what_the_firmware_lists(self):
+        listed = (TOP / "firmware/port/multi_buffer.cpp").read_text()
+        for driver in ("veth", "virtio_net"):
+            kernel = self.rows[driver, "header and shared payload"]["kernel"].split(".")
+            self.assertIn(f'Proven{{"{driver}", false, {{{kernel[0]}, {kernel[1]}}}, {{{kernel[0]}, {kernel[1]}}}}}', listed)
+
+    def test_the_kernel_has_nothing_to_complain_of(self):
+        self.assertEqual(self.outcome.complaints(), [])
+
+
 class Harness(unittest.TestCase):
     """The guest itself: a failure in it must not look like anything else."""
 
