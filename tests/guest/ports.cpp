@@ -4,8 +4,8 @@
 //
 //   guest-ports [--count N] veth|virtio
 //
-// "veth" makes its devices in the network namespace that it is started in; "virtio" wants in, in-far, out1 ... to be there, and makes a veth
-// for the case across classes.
+// "veth" makes its devices in the network namespace that it is started in; "virtio" wants in, in-far, out1 ... to be there, and makes a
+// veth for the case across classes.
 #include <net/if.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -19,13 +19,13 @@
 
 #include "base/clock.h"
 #include "base/endian.h"
+#include "compile/report.h"
+#include "engine/pipeline.h"
 #include "guest/devices.h"
 #include "guest/far_end.h"
 #include "port/xdp_program.h"
 #include "port/xsk_port.h"
 #include "port/xsk_probe.h"
-#include "engine/pipeline.h"
-#include "compile/report.h"
 #include "tests/builders/compiled.h"
 
 namespace {
@@ -65,7 +65,8 @@ struct Device {
     const XskRings rings{.rx = receives ? 1024U : 0, .tx = receives ? 0 : 1024U, .fill = 1024, .completion = 1024};
     auto socket = must(umem->open(ifindex, name, 0, rings));
     zero_copy = socket->zero_copy();
-    queue = std::make_unique<XskPort>(std::move(socket), *umem, memory, XskPort::Settings{.loan = loan, .receives = receives, .fill_reserve = 1024});
+    queue = std::make_unique<XskPort>(std::move(socket), *umem, memory,
+                                      XskPort::Settings{.loan = loan, .receives = receives, .fill_reserve = 1024});
   }
   ~Device() {
     program->undirect(0);
@@ -104,18 +105,18 @@ struct Rig {
     for (unsigned i = 0; i < 2; ++i) out_far[i] = std::make_unique<guest::FarEnd>(names[i + 1] + "-far");
   }
   [[nodiscard]] static std::string port(unsigned i) { return i == 0 ? "out1" : "out2"; }
-  [[nodiscard]] PortSlot slot(const std::string& name) const { 
+  [[nodiscard]] PortSlot slot(const std::string& name) const {
     for (const auto& p : model.plan.ports)
       if (p.name == name) return p.slot;
     throw std::out_of_range(name);
   }
   void run_once() { pipeline.run_once(*model.snapshot); }
   [[nodiscard]] uint64_t unaccounted() {
-    return compile::report_ledger(model.plan, {}, {&floor.book, 1}, model.snapshot->used, {}, floor.pool.census().lost())
-        .unaccounted();
+    return compile::report_ledger(model.plan, {}, {&floor.book, 1}, model.snapshot->used, {}, floor.pool.census().lost()).unaccounted();
   }
 
-  compile::Compiled model = test::compile_json(R"({"ports": [{"name": "in", "role": "NETWORK", "mtu": 9000}, {"name": "out1", "role": "TOOL", "mtu": 9000}, {"name": "out2", "role": "TOOL", "mtu": 9000}],
+  compile::Compiled model = test::compile_json(
+      R"({"ports": [{"name": "in", "role": "NETWORK", "mtu": 9000}, {"name": "out1", "role": "TOOL", "mtu": 9000}, {"name": "out2", "role": "TOOL", "mtu": 9000}],
     "maps": [{"name": "all", "sources": {"ports": ["in"]}, "default_action": "PASS", "destinations": [{"port": "out1"}, {"port": "out2"}]}]})");
   FrameLayout layout{.workers = 1, .frames_per_worker = 4096, .classes = kMemoryClasses};
   FrameMemory memory{layout.total(), 11};
@@ -148,7 +149,9 @@ Report forward(const std::string& name, const std::array<std::string, 3>& names,
   const uint64_t begin = monotonic_ns();
   while (report.why.empty() && (arrived[0] < count + kProbes || arrived[1] < count + kProbes)) {
     const uint32_t window = sent < kProbes ? first + 1 : kWindow;
-    while (sent < count + kProbes && sent < std::min(arrived[0], arrived[1]) + window && rig.in_far->send(packet(sent, length_of(sent, multi_buffer)))) ++sent;
+    while (sent < count + kProbes && sent < std::min(arrived[0], arrived[1]) + window &&
+           rig.in_far->send(packet(sent, length_of(sent, multi_buffer))))
+      ++sent;
     rig.run_once();
     for (unsigned i = 0; i < 2; ++i)
       for (auto frame = rig.out_far[i]->receive(); !frame.empty(); frame = rig.out_far[i]->receive()) {
@@ -165,7 +168,8 @@ Report forward(const std::string& name, const std::array<std::string, 3>& names,
   const auto census = rig.floor.pool.census();
   if (report.why.empty() && (census.held || census.worker || census.lost())) report.why = "frames did not come home";
   if (report.why.empty() && rig.unaccounted()) report.why = "the ledger does not balance";
-  if (report.why.empty() && (rig.floor.book.worker().copied == sent) != copies) report.why = std::to_string(rig.floor.book.worker().copied) + " packets were copied";
+  if (report.why.empty() && (rig.floor.book.worker().copied == sent) != copies)
+    report.why = std::to_string(rig.floor.book.worker().copied) + " packets were copied";
   return report;
 }
 
@@ -203,7 +207,8 @@ Report header_and_payload(const std::array<std::string, 3>& names, uint32_t coun
       for (const uint32_t frame : std::span(done).first(rig.out[i]->queue->reap(done))) pool.release(frame);
       for (auto frame = rig.out_far[i]->receive(); !frame.empty(); frame = rig.out_far[i]->receive()) {
         const auto expected = packet(arrived[i], kHeader + 1000);
-        if (!std::equal(frame.begin(), frame.end(), expected.begin(), expected.end())) report.why = Rig::port(i) + ": a packet came otherwise";
+        if (!std::equal(frame.begin(), frame.end(), expected.begin(), expected.end()))
+          report.why = Rig::port(i) + ": a packet came otherwise";
         ++arrived[i];
       }
     }
