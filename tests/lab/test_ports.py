@@ -29,7 +29,10 @@ class Ports(unittest.TestCase):
         return int(self.lab.in_ns(room, "cat", f"/sys/class/net/{device}/statistics/{what}", capture_output=True, text=True).stdout)
 
     def state(self, port):
-        return next(p["state"] for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == port)
+        answer = self.lab.api("GET", "/api/v1/status")
+        if answer.status == 503:
+            return None  # the data plane is not up yet
+        return next((p["state"] for p in answer.json().get("ports", []) if p["name"] == port), None)
 
     def wait_for_state(self, port, state):
         wait_until(f"{port} {state}", lambda: self.state(port) == state)
