@@ -46,6 +46,8 @@ class ToolQueue {
   [[nodiscard]] uint32_t posted() const { return posted_ - head_; }
   [[nodiscard]] uint32_t waiting() const { return tail_ - posted_; }
   [[nodiscard]] bool empty() const { return tail_ == head_; }
+  /// Entries that were ever completed, modulo 2^32.
+  [[nodiscard]] uint32_t completed() const { return head_; }
 
   /// Requires room() > 0; for a copy of several frames, room for all of them.
   void push(const Frame& frame, Note note) {

@@ -78,10 +78,12 @@ Result<void> Appliance::publish(uint64_t revision) {
 void Appliance::tick() {
   // A port that could not be opened is tried again once a second.
   constexpr unsigned kRetryTicks = 10;
-  if (reconcile_wanted_ || ++ticks_ % kRetryTicks == 0) {
+  const bool is_second = ++ticks_ % kRetryTicks == 0;
+  if (reconcile_wanted_ || is_second) {
     reconcile_wanted_ = false;
     panel_.reconcile(plan_, shares_);
   }
+  if (is_second) panel_.restart_stalled(plan_, shares_);
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
   if (retired_pending_ && !prepared_) fold_retired();

@@ -110,6 +110,34 @@ bool Panel::reconcile(const compile::Plan& plan, const compile::Shares& shares) 
   return true;
 }
 
+void Panel::restart_stalled(const compile::Plan& plan, const compile::Shares& shares) {
+  constexpr unsigned kStalledChecks = 10;
+  const auto links = system::list_links();
+  if (!links) return;
+  for (const auto& port : plan.ports) {
+    const auto found = ports_.find(port.id);
+    if (found == ports_.end() || !found->second.open || !port.sends()) continue;
+    Open& open = *found->second.open;
+    const auto* link = system::find_device(*links, port.device);
+    if (!link || !link->up || !link->carrier) continue;
+    open.progress.resize(open.queues.size());
+    bool stalled = false;
+    for (uint32_t q = 0; q < open.queues.size(); ++q)
+      workers_[q]->between_bursts([&](Floor& floor, auto&) {
+        if (!floor.outlets[port.slot].copies) return;
+        const ToolQueue& copies = *floor.outlets[port.slot].copies;
+        auto& [completed, checks] = open.progress[q];
+        checks = copies.posted() > 0 && copies.completed() == completed ? checks + 1 : 0;
+        completed = copies.completed();
+        stalled |= checks >= kStalledChecks;
+      });
+    if (!stalled) continue;
+    spdlog::error("port {}: frames were posted {} s ago and are not completed; its sockets are opened anew", port.name, kStalledChecks);
+    close(found->second);
+    try_open(port, *link, shares, found->second);
+  }
+}
+
 void Panel::set_shares(const compile::Shares& shares) {
   if (shares == shares_) return;
   shares_ = shares;

@@ -33,6 +33,9 @@ class Panel {
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.
   /// False: the devices could not be listed.
   bool reconcile(const compile::Plan& plan, const compile::Shares& shares);
+  /// Closes and opens again what has not completed a posted frame for ten calls in a row, although its link is up: completions that are lost
+  /// come no more, and only a socket that is closed gives its frames back. Called once a second.
+  void restart_stalled(const compile::Plan& plan, const compile::Shares& shares);
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
@@ -48,6 +51,11 @@ class Panel {
     Loan loan = 0;
     MemoryClass memory_class = MemoryClass::kCopy;
     system::Rss rss = system::Rss::kNone;
+    struct Progress {
+      uint32_t completed = 0;
+      unsigned stalled = 0;  ///< checks in a row that found frames posted and none completed
+    };
+    std::vector<Progress> progress;  ///< by queue
     std::vector<std::unique_ptr<XskPort>>
         queues;  ///< worker w owns queue w; with fewer queues, worker w sends by queue w modulo their number
   };
