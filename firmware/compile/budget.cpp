@@ -7,21 +7,21 @@
 
 namespace sluice::compile {
 
-Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker) {
+Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker, uint32_t workers) {
   Shares shares;
   for (const bool multi_buffer : {false, true}) {
     uint32_t receiving = 0, sending = 0;
     for (const auto& port : plan.ports) {
       if (port.multi_buffer() != multi_buffer) continue;
       receiving += port.receives();
-      sending += port.sends();
+      sending += port.sends() ? workers : 0;  // queues
     }
     const uint32_t need = kBurst + receiving * kMinFillReserve + sending * kMinQuota;
     if (receiving + sending > 0 && need > frames_per_worker)
       return Error{ErrorCode::kExhausted, "ports",
                    std::string(multi_buffer ? "the ports with a large MTU" : "these ports") + " need " + std::to_string(need) +
                        " frames a worker (" + std::to_string(kMinFillReserve) + " for each that receives, " + std::to_string(kMinQuota) +
-                       " for each that sends, and a burst), and there are " + std::to_string(frames_per_worker) +
+                       " a worker for each that sends, and a burst), and there are " + std::to_string(frames_per_worker) +
                        "; start sluiced with a larger --frames"};
     Share& share = multi_buffer ? shares.multi_buffer : shares.single_buffer;
     share = {.fill = kFillRing, .queue = kToolQueue};

@@ -14,8 +14,8 @@ inline constexpr uint32_t kRxRing = 8192;
 inline constexpr uint32_t kTxRing = 2048;
 /// Frames in the fill ring of a queue that a port can't do with fewer of.
 inline constexpr uint32_t kMinFillReserve = 2048;
-/// Fewer frames than this a tool port can't do with.
-inline constexpr uint32_t kMinQuota = 1024;
+/// Fewer frames than this a tool port's queue can't do with: four bursts.
+inline constexpr uint32_t kMinQuota = 256;
 
 /// What one port may have of one worker's frames.
 struct Share {
@@ -30,9 +30,10 @@ struct Shares {
   friend bool operator==(const Shares&, const Shares&) = default;
 };
 
-/// Half of the frames go to fill rings, up to full ones, and what is left to the ports that send, each alike; ports with several buffers a
+/// Half of the frames go to fill rings, up to full ones, and what is left to the queues of the ports that send, each alike: one a worker,
+/// because a one-queue network port's frames, all of one worker, may wait in every worker's queue; ports with several buffers a
 /// packet have memory of their own. Refused with the sum if the shares get too small. A port's memory class is known only when it is
 /// opened, so all ports of a kind are taken to share one.
-[[nodiscard]] Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker);
+[[nodiscard]] Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker, uint32_t workers);
 
 }  // namespace sluice::compile

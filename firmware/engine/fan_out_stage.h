@@ -219,7 +219,8 @@ void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i,
   for (unsigned f = 0; f < size; ++f) {
     const uint32_t note = f + 1 == size ? bytes : 0;
     if (outlet.queue) outlet.copies->push(frames[f], {load.leg, note, floor_.worker});
-    else floor_.peers[outlet.owner]->pass(PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = note, .port = port});
+    else
+      floor_.peers[outlet.owner]->pass(PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = note, .port = port, .loan = outlet.loan});
     if (copied) ++copied->references[f];
     else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
   }

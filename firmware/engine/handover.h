@@ -81,6 +81,7 @@ struct PassedCopy {
   uint32_t leg;
   uint32_t bytes;  ///< of the whole copy; 0: more frames of it follow
   PortSlot port;
+  Loan loan;  ///< the opening of the port that it was meant for
 };
 
 /// Everything from one worker to one other.

@@ -136,11 +136,11 @@ void Pipeline<Observer>::take_copy(Peer& peer) {
     peer.copies().pop();
   }
   Outlet& outlet = floor_.outlets[last.port];
-  const bool full = outlet.queue && (outlet.copies->room() < size || outlet.copies->size() + size > outlet.quota);
-  if (!outlet.queue || full) {
-    const CopyDrop reason = !outlet.queue               ? CopyDrop::kPortClosed
-                            : outlet.quota < kToolQueue ? CopyDrop::kBufferQuota
-                                                        : CopyDrop::kToolQueueFull;
+  const bool closed = !outlet.queue || outlet.loan != last.loan;
+  const bool full = !closed && (outlet.copies->room() < size || outlet.copies->size() + size > outlet.quota);
+  if (closed || full) {
+    const CopyDrop by_size = outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull;
+    const CopyDrop reason = closed ? CopyDrop::kPortClosed : by_size;
     LegCounters& account = floor_.book.leg(last.leg);
     uncount<Line::kInFlightDown>(account.in_flight, 1, last.bytes);
     count<Line::kCopyDropped>(account.dropped[static_cast<unsigned>(reason)], 1, last.bytes);

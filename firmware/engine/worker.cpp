@@ -17,7 +17,10 @@ Worker::Worker(SnapshotPublisher& publisher, const FrameMemory& memory, const Fr
   thread_ = std::thread([this] { run(); });
 }
 
-Worker::~Worker() {
+Worker::~Worker() { stop(); }
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
   stop_.store(true, std::memory_order_release);
   eventfd_write(wake_.get(), 1);
   thread_.join();

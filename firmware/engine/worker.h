@@ -23,6 +23,8 @@ class Worker {
   /// cpu: -1 not pinned. The publisher must outlive the worker.
   Worker(SnapshotPublisher& publisher, const FrameMemory& memory, const FrameLayout& layout, uint32_t index, int cpu);
   ~Worker();
+  /// Ends the thread. Again: nothing. All workers that are each other's peers are stopped before one of them is destroyed.
+  void stop();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 

@@ -159,9 +159,10 @@ Carries parse_layers(Start start, Stretch& s, LayerSet& set) {
 
 }  // namespace parsing
 
-void parse(std::span<const std::byte> packet, Parsed& out) {
+void parse(std::span<const std::byte> packet, std::size_t length, Parsed& out) {
   out = {};
-  parsing::Stretch s{packet.data(), 0, static_cast<uint32_t>(std::min(packet.size(), parsing::kMaxParsed))};
+  const auto here = static_cast<uint32_t>(std::min(packet.size(), parsing::kMaxParsed));
+  parsing::Stretch s{packet.data(), 0, here, static_cast<uint32_t>(length) - here};
   const auto carries = parsing::parse_layers(parsing::Start::kEthernet, s, out.outer);
   if (carries == parsing::Carries::kNothing) return;
   const auto start = parsing::parse_tunnel(carries, s, out);
@@ -178,7 +179,7 @@ void parse_burst(Burst& burst) {
   constexpr unsigned kAhead = 4;  // headers of the packet after the next ones are on their way while one is parsed
   for (unsigned i = 0; i < burst.size; ++i) {
     if (i + kAhead < burst.size) __builtin_prefetch(burst.frames[i + kAhead].data);
-    parse({burst.frames[i].data, burst.frames[i].length}, burst.parsed[i]);
+    parse({burst.frames[i].data, burst.frames[i].length}, burst.lengths[i], burst.parsed[i]);
   }
 }
 

@@ -71,12 +71,13 @@ struct Parsed {
       false;  ///< the tunnel carries a packet of which at least the first byte is there. One level: what it tunnels in turn is payload
 };
 
-/// Parses one packet. Any bytes, any length. Any thread. An IPv4 total length, IPv6 payload length or UDP length of 0 is taken for what
-/// segmentation offload and jumbograms leave there: up to the frame's end, and no fault.
-void parse(std::span<const std::byte> packet, Parsed& out);
+/// Parses one packet of `length` bytes, of which the first ones are here: all of them, or what its first frame holds. Any bytes, any
+/// length. Any thread. An IPv4 total length, IPv6 payload length or UDP length of 0 is taken for what segmentation offload and jumbograms
+/// leave there: up to the frame's end, and no fault.
+void parse(std::span<const std::byte> packet, std::size_t length, Parsed& out);
 [[nodiscard]] inline Parsed parse(std::span<const std::byte> packet) {
   Parsed out;
-  parse(packet, out);
+  parse(packet, packet.size(), out);
   return out;
 }
 

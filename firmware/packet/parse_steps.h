@@ -1,6 +1,8 @@
 // The parser's steps, shared by its three files: link layer (parse.cpp), IP and transport (parse_ip.cpp), tunnels (parse_tunnel.cpp).
 #pragma once
 
+#include <algorithm>
+
 #include "base/endian.h"
 #include "packet/parse.h"
 
@@ -11,13 +13,15 @@ struct Stretch {
   const std::byte* packet;
   uint32_t at;
   uint32_t end;
+  uint32_t beyond = 0;  ///< bytes of the packet that follow, in frames that are not looked at
   [[nodiscard]] uint32_t left() const { return end - at; }
   [[nodiscard]] const std::byte* here() const { return packet + at; }
   [[nodiscard]] unsigned byte(uint32_t offset) const { return std::to_integer<unsigned>(packet[at + offset]); }
-  /// Ends `length` bytes from here; false if that is behind the end, which stays as it is then.
+  /// Ends `length` bytes from here; false if that is behind the packet's end, which stays as it is then.
   bool limit(uint32_t length) {
-    if (length > left()) return false;
-    end = at + length;
+    if (length > left() + beyond) return false;
+    beyond = length > left() ? length - left() : 0;
+    end = std::min(end, at + length);
     return true;
   }
 };

@@ -89,7 +89,10 @@ Result<std::unique_ptr<XdpProgram>> XdpProgram::attach(unsigned ifindex, const s
 
   const int prog = bpf_program__fd(bpf_object__find_program_by_name(program->object_, "sluice_rx"));
   if (link >= 0) {
-    if (const int e = bpf_link_update(link, prog, nullptr); e != 0) return failed(netdev, "replacing the XDP program", e);
+    if (const int e = bpf_link_update(link, prog, nullptr); e != 0) {
+      close(link);
+      return failed(netdev, "replacing the XDP program", e);
+    }
     program->pinned_ = true;
   } else {
     LIBBPF_OPTS(bpf_link_create_opts, options);
@@ -97,13 +100,18 @@ Result<std::unique_ptr<XdpProgram>> XdpProgram::attach(unsigned ifindex, const s
     link = bpf_link_create(prog, static_cast<int>(ifindex), BPF_XDP, &options);
     if (link < 0) {
       options.flags = XDP_FLAGS_SKB_MODE;
-      program->native_ = false;
       link = bpf_link_create(prog, static_cast<int>(ifindex), BPF_XDP, &options);
     }
-    if (link < 0) return failed(netdev, "attaching the XDP program", errno);
+    if (link < 0) {
+      const int error = errno;
+      program->detach();  // the egress program is on the device already
+      return failed(netdev, "attaching the XDP program", error);
+    }
     fs::remove(misses_pin, ignored);
     program->pinned_ = bpf_obj_pin(link, link_pin.c_str()) == 0 && bpf_obj_pin(bpf_map__fd(misses), misses_pin.c_str()) == 0;
   }
+  LIBBPF_OPTS(bpf_xdp_query_opts, query);
+  program->native_ = bpf_xdp_query(static_cast<int>(ifindex), 0, &query) == 0 && query.attach_mode == XDP_ATTACHED_DRV;
   program->link_fd_ = link;
   return program;
 }

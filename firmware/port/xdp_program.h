@@ -30,6 +30,7 @@ class XdpProgram {
   /// False where the pin could not be made: then a crash lets the host's stack see the traffic.
   [[nodiscard]] bool survives_crash() const { return pinned_; }
   [[nodiscard]] bool native() const { return native_; }
+  [[nodiscard]] unsigned ifindex() const { return ifindex_; }
   [[nodiscard]] bool multi_buffer() const { return multi_buffer_; }
   /// The port is not ours any more: takes the program and its pins away.
   void detach();

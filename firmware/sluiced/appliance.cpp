@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <set>
 #include <thread>
 
 #include "base/clock.h"
@@ -30,6 +31,12 @@ Appliance::Appliance(const ApplianceOptions& options)
   connect_workers();
 }
 
+/// Ports before workers, and all workers before any: each may ring the others.
+Appliance::~Appliance() {
+  panel_.close_all();
+  for (auto& worker : workers_) worker->stop();
+}
+
 /// A lane from every worker to every other one.
 void Appliance::connect_workers() {
   const auto count = static_cast<uint32_t>(workers_.size());
@@ -51,7 +58,7 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
-  const auto shares = compile::share_out(compiled->plan, options_.frames_per_worker);
+  const auto shares = compile::share_out(compiled->plan, options_.frames_per_worker, options_.workers);
   if (!shares) return shares.error();
   if (auto r = panel_.check(compiled->plan); !r) return r;
   if (dry_run) return {};
@@ -89,22 +96,30 @@ void Appliance::tick() {
   if (retired_pending_ && !prepared_) fold_retired();
 }
 
-/// Accounts of legs, ports, maps and rules that are gone: legs and ports move to the slots that keep the sums whole, the rest is cleared.
-/// A leg with copies in flight waits for them.
+/// Accounts of legs, ports, maps and rules that are gone: legs and ports move to the slots that keep the sums whole, the rest is cleared. A
+/// leg with copies in flight waits for them, and a port for packets that are on their way between workers and for its legs. Gauges are
+/// summed first: one worker counts them up, another down.
 void Appliance::fold_retired() {
+  using Kind = compile::Compiler::Retired::Kind;
   retired_pending_ = false;
+  std::set<uint32_t> waiting_ports;
   for (const auto& gone : compiler_.retired(plan_)) {
-    using Kind = compile::Compiler::Retired::Kind;
-    bool done = true;
+    uint64_t pending = 0;
+    if (gone.kind == Kind::kLeg || gone.kind == Kind::kPort)
+      for (auto& worker : workers_)
+        worker->between_bursts([&](Floor& floor, auto&) {
+          pending += gone.kind == Kind::kLeg ? floor.book.leg(gone.slot).in_flight.packets : floor.book.port(gone.slot).held.packets;
+        });
+    if (pending != 0 || (gone.kind == Kind::kPort && waiting_ports.contains(gone.slot))) {
+      if (gone.kind == Kind::kLeg) waiting_ports.insert(gone.into);
+      retired_pending_ = true;
+      continue;
+    }
     for (auto& worker : workers_)
       worker->between_bursts([&](Floor& floor, auto&) {
         auto& book = floor.book;
         switch (gone.kind) {
           case Kind::kLeg:
-            if (book.leg(gone.slot).in_flight.packets != 0) {
-              done = false;
-              break;
-            }
             book.leg(gone.into) += book.leg(gone.slot);
             book.leg(gone.slot) = {};
             break;
@@ -118,8 +133,7 @@ void Appliance::fold_retired() {
           case Kind::kRule: book.rule(gone.slot) = {}; break;
         }
       });
-    if (done) compiler_.release(gone);
-    else retired_pending_ = true;
+    compiler_.release(gone);
   }
 }
 

@@ -24,6 +24,7 @@ struct ApplianceOptions {
 class Appliance {
  public:
   explicit Appliance(const ApplianceOptions& options);
+  ~Appliance();
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
   [[nodiscard]] Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run);

@@ -1,6 +1,9 @@
 #include "sluiced/panel.h"
 
+#include <linux/membarrier.h>
 #include <spdlog/spdlog.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -30,8 +33,10 @@ Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::un
   }
 }
 
-Panel::~Panel() {
-  for (auto& [id, state] : ports_) close(state);  // the programs stay pinned: the next daemon takes them over
+Panel::~Panel() { close_all(); }
+
+void Panel::close_all() {
+  for (auto& [id, state] : ports_) close(state);
 }
 
 Result<void> Panel::check(const compile::Plan& plan) const {
@@ -62,7 +67,8 @@ void Panel::open_new(const compile::Plan& plan, const compile::Shares& shares) {
   if (!links) return;
   for (const auto& port : plan.ports) {
     const auto* link = system::find_device(*links, port.device);
-    const auto busy = [&](const auto& entry) { return entry.second.open && link && entry.second.open->link.ifindex == link->ifindex; };
+    // Not even a port that is closed: what it has on the device goes with it when it is reconciled.
+    const auto busy = [&](const auto& entry) { return entry.second.program && link && entry.second.program->ifindex() == link->ifindex; };
     if (ports_.contains(port.id) || !port.enabled || !link || std::any_of(ports_.begin(), ports_.end(), busy)) continue;
     try_open(port, *link, shares, ports_[port.id]);
   }
@@ -83,16 +89,14 @@ bool Panel::reconcile(const compile::Plan& plan, const compile::Shares& shares) 
       it = ports_.erase(it);
       continue;
     }
-    if (state.open) {
-      const auto* link = system::find_device(*links, state.open->plan.device);
-      const bool gone = !link || link->ifindex != state.open->link.ifindex;
-      if (gone || !same(*wanted, state.open->plan)) {
-        spdlog::info("closing port {}: {}", state.open->plan.name, gone ? "its device is gone" : "it is configured anew");
-        close(state);
-        if (gone) detach(state);
-      }
+    // A device that came back is another one, with nothing of ours on it, whether the port was open or not.
+    const auto* link = system::find_device(*links, state.program_device);
+    const bool gone = state.program && (!link || link->ifindex != state.program->ifindex());
+    if (state.open && (gone || !same(*wanted, state.open->plan))) {
+      spdlog::info("closing port {}: {}", state.open->plan.name, gone ? "its device is gone" : "it is configured anew");
+      close(state);
     }
-    if (!state.open && wanted->device != state.program_device) detach(state);
+    if (gone || (!state.open && wanted->device != state.program_device)) detach(state);
     ++it;
   }
   for (const auto& port : plan.ports) {
@@ -183,6 +187,9 @@ Result<void> Panel::open(const compile::PortPlan& plan, const system::Link& link
     if (!was_attached) detach(state);  // nothing of ours stays on a device that never was a port
     return r;
   }
+  // The base of the counts: opening takes long enough for a device to have lost something meanwhile.
+  if (const auto links = system::list_links())
+    if (const auto* now = system::find_device(*links, plan.device); now && now->ifindex == link.ifindex) port.link = *now;
   hand_over(port, share, *state.program);
   spdlog::info("port {} is open on {}: {} queues, {}", plan.name, link.netdev, *queues,
                port.queues.front()->socket().zero_copy() ? "zero-copy" : "copy");
@@ -206,10 +213,7 @@ Result<void> Panel::await_release(const system::Link& link) {
 /// program is attached (a veth's far end keeps its limit of the MTU until then): the device is down while one makes way for the other.
 Result<void> Panel::attach(const system::Link& link, const compile::PortPlan& plan, State& state) {
   if (state.program && state.program->multi_buffer() == plan.multi_buffer()) return {};
-  if (state.program) {
-    if (auto r = system::lower_port(link); !r) return r;
-    detach(state);
-  }
+  detach(state);
   auto program = XdpProgram::attach(link.ifindex, link.netdev, plan.multi_buffer());
   if (!program) return program.error();
   state.program = std::move(*program);
@@ -219,9 +223,10 @@ Result<void> Panel::attach(const system::Link& link, const compile::PortPlan& pl
   return {};
 }
 
-/// The device is not this port's any more.
+/// The device is not this port's any more. It goes down first: nobody else is to see the mirrored traffic, or to hear from the host.
 void Panel::detach(State& state) {
   if (!state.program) return;
+  (void)system::lower_port({.ifindex = state.program->ifindex(), .netdev = state.program_device});  // a device that is gone is down
   state.closed.xdp_misses += state.program->misses_before() + state.program->misses() - state.misses_base;
   state.program->detach();
   state.program.reset();
@@ -242,7 +247,7 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
   if (auto r = system::quiet_port(port.link, plan.mtu); !r) return r;
   if (auto r = system::raise_port(port.link); !r) return r;
   port.memory_class = *memory_class;
-  port.loan = ++next_loan_;
+  port.loan = new_loan();
   XskUmem& umem = *umems_[static_cast<unsigned>(port.memory_class)];
   const XskRings rings{.rx = plan.receives() ? compile::kRxRing : 0,
                        .tx = plan.sends() ? compile::kTxRing : 0,
@@ -256,6 +261,17 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
     port.queues.push_back(std::make_unique<XskPort>(std::move(*socket), umem, memory_, settings));
   }
   return {};
+}
+
+/// One that no port has and that no frames are waited for.
+Loan Panel::new_loan() {
+  for (;;) {
+    const Loan loan = ++next_loan_;
+    const bool open =
+        std::any_of(ports_.begin(), ports_.end(), [loan](const auto& p) { return p.second.open && p.second.open->loan == loan; });
+    const bool closing = std::any_of(closing_.begin(), closing_.end(), [loan](const Closing& c) { return c.loan == loan; });
+    if (!open && !closing) return loan;
+  }
 }
 
 /// Each worker gets its queue, and those that have none the way to the worker that sends for them; then the traffic comes: frames in the
@@ -295,6 +311,8 @@ void Panel::close(State& state) {
   const PortSlot slot = port.plan.slot;
   // No traffic comes any more; then the worker takes what waits in the ring, and lets go of the queue.
   for (uint32_t q = 0; q < port.queues.size(); ++q) state.program->undirect(q);
+  // A program that runs at this moment may still have the socket in its hands, and puts a frame into the ring after the worker's last look.
+  syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
   for (auto& worker : workers_)
     worker->between_bursts([slot](Floor& floor, Pipeline<Unwatched>& pipeline) {
       pipeline.drain(slot);

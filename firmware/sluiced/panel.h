@@ -25,6 +25,8 @@ class Panel {
  public:
   Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers);
   ~Panel();
+  /// Closes every port, before the workers end. The programs stay pinned: the next daemon takes them over.
+  void close_all();
 
   /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet.
   [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
@@ -33,8 +35,8 @@ class Panel {
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.
   /// False: the devices could not be listed.
   bool reconcile(const compile::Plan& plan, const compile::Shares& shares);
-  /// Closes and opens again what has not completed a posted frame for ten calls in a row, although its link is up: completions that are lost
-  /// come no more, and only a socket that is closed gives its frames back. Called once a second.
+  /// Closes and opens again what has not completed a posted frame for ten calls in a row, although its link is up: completions that are
+  /// lost come no more, and only a socket that is closed gives its frames back. Called once a second.
   void restart_stalled(const compile::Plan& plan, const compile::Shares& shares);
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
@@ -79,6 +81,7 @@ class Panel {
   void try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state);
   Result<void> open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
+  [[nodiscard]] Loan new_loan();
   Result<void> await_release(const system::Link& link);
   void hand_over(Open& port, const compile::Share& share, XdpProgram& program);
   Result<void> attach(const system::Link& link, const compile::PortPlan& plan, State& state);

@@ -105,9 +105,14 @@ Result<std::vector<Link>> list_links() {
   request->nlmsg_type = RTM_GETLINK;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)))->ifi_family = AF_UNSPEC;
-  std::vector<Link> links;
-  if (auto r = talk(request, read_link, &links, "listing network devices"); !r) return r.error();
-  return links;
+  // A dump that a change has interrupted is asked for again: half a list looks like devices that are gone.
+  constexpr int kAttempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    std::vector<Link> links;
+    const auto r = talk(request, read_link, &links, "listing network devices");
+    if (r) return links;
+    if (attempt == kAttempts) return r.error();
+  }
 }
 
 const Link* find_device(const std::vector<Link>& links, const std::string& device) {

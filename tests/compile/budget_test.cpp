@@ -26,29 +26,31 @@ TEST_CASE("budget: whatever is granted fits into the frames, and nothing below t
         CAPTURE(receiving);
         CAPTURE(sending);
         CAPTURE(frames);
-        const auto shares = compile::share_out(plan_of(receiving, sending), frames);
-        const uint64_t least = kBurst + uint64_t{receiving} * compile::kMinFillReserve + uint64_t{sending} * compile::kMinQuota;
+        const uint32_t workers = 1 + (receiving + sending) % 8;
+        const uint64_t queues = uint64_t{sending} * workers;
+        const auto shares = compile::share_out(plan_of(receiving, sending), frames, workers);
+        const uint64_t least = kBurst + uint64_t{receiving} * compile::kMinFillReserve + queues * compile::kMinQuota;
         REQUIRE(static_cast<bool>(shares) == (receiving + sending == 0 || least <= frames));
         if (!shares) continue;
         const auto& share = shares->single_buffer;
         if (receiving > 0) CHECK((share.fill >= compile::kMinFillReserve && share.fill <= compile::kFillRing));
         if (sending > 0) CHECK((share.queue >= compile::kMinQuota && share.queue <= kToolQueue));
         if (receiving > 0 || sending > 0)
-          CHECK(kBurst + uint64_t{receiving} * share.fill * (receiving > 0) + uint64_t{sending} * share.queue * (sending > 0) <= frames);
+          CHECK(kBurst + uint64_t{receiving} * share.fill * (receiving > 0) + queues * share.queue <= frames);
       }
 }
 
 TEST_CASE("budget: what exceeds the frames is refused with the sum and the remedy") {
-  const auto refused = compile::share_out(plan_of(30, 10), 65536);
+  const auto refused = compile::share_out(plan_of(30, 10), 65536, 2);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ErrorCode::kExhausted);
   CHECK(refused.error().field_path == "ports");
-  CHECK(refused.error().message.find("need 71744 frames a worker") != std::string::npos);  // 64 + 30 * 2048 + 10 * 1024
+  CHECK(refused.error().message.find("need 66624 frames a worker") != std::string::npos);  // 64 + 30 * 2048 + 10 * 2 * 256
   CHECK(refused.error().message.find("--frames") != std::string::npos);
 }
 
 TEST_CASE("budget: ports with a large MTU have memory of their own") {
   auto plan = plan_of(20, 10);
   for (const auto& port : plan_of(20, 10, 9000).ports) plan.ports.push_back(port);
-  CHECK(compile::share_out(plan, 65536));
+  CHECK(compile::share_out(plan, 65536, 1));
 }

@@ -107,6 +107,21 @@ TEST_CASE("handover: a tool port that closes while another worker's copies are o
   CHECK(pair.at_home());
 }
 
+TEST_CASE("handover: a copy that was meant for an earlier opening of its tool port does not go out of the present one") {
+  WorkerPair pair;
+  Pipeline<Unwatched> one(*pair.floors[0]), two(*pair.floors[1]);
+  for (unsigned i = 0; i < 100; ++i) pair.send(i % 40, i);
+  for (int loop = 0; loop < 20; ++loop) one.run_once(*pair.model.compiled.snapshot);  // copies for tool2 are in the lane
+  pair.floors[1]->outlets[pair.slot("tool2")].loan = 9;                               // it was closed and opened meanwhile
+  const auto in_lane = pair.ledger().ports(2).copies().in_flight().packets();
+  REQUIRE(in_lane > 0);
+  for (int loop = 0; loop < 20; ++loop) two.run_once(*pair.model.compiled.snapshot), one.run_once(*pair.model.compiled.snapshot);
+  CHECK(pair.ledger().ports(2).copies().dropped(0).reason() == "port_closed");
+  CHECK(pair.ledger().ports(2).copies().dropped(0).packets() == in_lane);
+  CHECK(pair.ledger().unaccounted() == 0);
+  CHECK(pair.at_home());
+}
+
 TEST_CASE("handover: two workers in threads of their own pass packets and copies while snapshots change, and nothing is lost") {
   WorkerPair pair(4096);
   std::atomic<unsigned> published{0};
@@ -176,7 +191,7 @@ TEST_CASE("handover: who goes to sleep hears of what was passed just before, ove
   });
   for (uint32_t n = 0; n < kMessages; ++n) {
     while (!writer.takes_copy(1)) writer.take_returns([](uint32_t) {});
-    writer.pass(PassedCopy{.frame = {}, .leg = n, .bytes = 60, .port = 0});
+    writer.pass(PassedCopy{.frame = {}, .leg = n, .bytes = 60, .port = 0, .loan = 0});
     writer.flush();
     writer.take_returns([](uint32_t) {});
   }

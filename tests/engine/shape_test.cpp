@@ -100,6 +100,16 @@ TEST_CASE("chain: packets of several frames reach every tool whole, or sliced to
   CHECK(broker.floor.pool.census().pool == Broker<>::kFrames);
 }
 
+TEST_CASE("chain: a packet's length fields may point into its later frames, and behind the last one it is truncated") {
+  const auto whole = long_packet(5000, 1).bytes();
+  Parsed p;
+  parse(std::span(whole).first(2048), whole.size(), p);
+  CHECK(p.outer.l4 == L4::kUdp);
+  CHECK_FALSE(p.outer.has(parse_flag::kTruncated));
+  parse(std::span(whole).first(2048), whole.size() - 1, p);
+  CHECK(p.outer.has(parse_flag::kTruncated));
+}
+
 TEST_CASE("chain: of a port that is given up in the middle of its chains every frame comes home") {
   Broker<> broker("{" + ports("9000") + R"(, "maps": [)" + all_to("a", R"({"port": "tool1"}, {"port": "tool2"})") + "]}");
   FakePort stuck(broker.memory);

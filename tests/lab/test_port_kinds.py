@@ -18,6 +18,8 @@ class PortKinds(unittest.TestCase):
     def setUp(self):
         self.ports = self.lab.get("/api/v1/config")["ports"]
         self.addCleanup(self.lab.put, "/api/v1/config", {"ports": self.ports})
+        # What a test before this one changed may have taken links down for a moment.
+        wait_until("all ports", lambda: all(p["state"] == "UP" for p in self.lab.get("/api/v1/status")["ports"]))
 
     def port_status(self, name):
         return next(p for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == name)

@@ -217,5 +217,15 @@ class ThousandChanges(Ports):
         print(f"{CHANGES} changes under {sent[0]} packets: {dict(pairs)}", flush=True)
 
 
+class ThousandChangesOfTwoWorkers(ThousandChanges):
+    """The same where every port has one queue: the worker that receives a packet is not the one whose revision decides about it."""
+    workers = 2
+
+
+class HotUnplugOfTwoWorkers(HotUnplug):
+    """The same where every port has one queue: what leaves has copies and frames of both workers."""
+    workers = 2
+
+
 if __name__ == "__main__":
     unittest.main()
