@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
+#include <sys/mman.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "engine/tool_queue.h"
 #include "port/capture_port.h"
@@ -180,5 +183,76 @@ TEST_CASE("capture port: a capture cut at every byte is read up to the cut and s
     const bool at_record = length == 24 || length == 100 || length == 116 || length == whole.size();
     CHECK((*source)->damage().empty() == at_record);
     CHECK(burst.size == (length >= whole.size() ? 3 : length >= 116 ? 2 : length >= 100 ? 1 : 0));
+  }
+}
+
+namespace {
+
+/// The packets of capture bytes, and whether the reader found damage; nothing if it refused the file.
+std::optional<std::pair<unsigned, bool>> read_all(std::span<const char> bytes) {
+  const int fd = memfd_create("capture", 0);
+  REQUIRE(write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+  static const FrameMemory memory(64, kCaptureChunkShift);
+  FramePool pool({.workers = 1, .frames_per_worker = 64}, 0);
+  pool.add(MemoryClass::kCopy);
+  CaptureTimeline timeline(memory);
+  const auto source = CaptureSource::open("/proc/self/fd/" + std::to_string(fd), memory, timeline);
+  close(fd);
+  if (!source) {
+    CHECK_FALSE(source.error().message.empty());
+    return std::nullopt;
+  }
+  static Burst burst;
+  unsigned count = 0;
+  while (!(*source)->at_end()) {
+    (*source)->rx_burst(burst, pool);
+    count += burst.size;
+    for (unsigned i = 0; i < burst.size; ++i) pool.hold(burst.frames[i].index, 0);
+  }
+  CHECK(pool.census().pool == 64);
+  return std::pair(count, !(*source)->damage().empty());
+}
+
+std::string bytes_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The longer the cut, the more packets; what is missing is damage or the end of a record.
+void cut_everywhere(const std::string& whole, std::size_t step) {
+  const auto all = read_all(whole);
+  REQUIRE(all);
+  unsigned before = 0;
+  for (std::size_t length = 0; length < whole.size(); length += step) {
+    CAPTURE(length);
+    const auto cut = read_all(std::span(whole).first(length));
+    if (!cut) continue;
+    CHECK(cut->first >= before);
+    CHECK(cut->first <= all->first);
+    before = cut->first;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("capture port: a pcapng file cut at every byte is read up to the cut, or refused with the reason") {
+  const std::string whole = bytes_of(std::filesystem::path(SLUICE_CORPUS) / "fuzz-capture" / "three.pcapng");
+  CHECK(read_all(whole) == std::pair(3U, false));
+  cut_everywhere(whole, 1);
+}
+
+TEST_CASE("capture port: real captures cut at every byte are read up to the cut, or refused with the reason") {
+  const char* folder = std::getenv("SLUICE_TESTDATA");
+  const char* tier = std::getenv("SLUICE_TIER");
+  const bool every_byte = tier && std::string_view(tier) == "long";  // else 4,000 places of the large ones
+  if (!folder) {
+    MESSAGE("SLUICE_TESTDATA names no captures");
+    return;
+  }
+  for (const auto& file : std::filesystem::directory_iterator(std::filesystem::path(folder) / "captures")) {
+    if (!file.path().extension().string().starts_with(".pcap")) continue;
+    CAPTURE(file.path().string());
+    const std::string whole = bytes_of(file.path());
+    cut_everywhere(whole, every_byte ? 1 : whole.size() / 4000 + 1);
   }
 }
