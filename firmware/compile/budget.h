@@ -17,7 +17,7 @@ inline constexpr uint32_t kMinFillReserve = 2048;
 /// Fewer frames than this a tool port's queue can't do with: four bursts.
 inline constexpr uint32_t kMinQuota = 256;
 
-/// What one port may have of one worker's frames.
+/// What one port may have of one worker's frames. Frames that copies into another memory class need are of what nobody was given.
 struct Share {
   uint32_t fill = 0;   ///< lent for reception, if it receives
   uint32_t queue = 0;  ///< in its queue, if it sends

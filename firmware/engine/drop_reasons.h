@@ -1,4 +1,5 @@
-// Every way in which a packet or a copy ends without being sent, by name. One enum, one table: counters, ledger, explain and API read it.
+// Every way in which a packet or a copy is lost or refused, by name (unmatched and merged are lines of their own). One enum, one table:
+// counters, ledger, explain and API read it.
 #pragma once
 
 #include <array>

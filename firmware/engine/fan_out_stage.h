@@ -28,13 +28,14 @@ uint64_t first_of(uint64_t packets, unsigned n) {
 /// The frames of a copy that is `length` bytes long, out of those of the whole packet. Returns how many.
 unsigned cut_chain(const Frame& first, std::span<const Frame> rest, uint32_t length, std::array<Frame, kMaxChain>& out) {
   unsigned count = 0;
-  for (const Frame* frame = &first; length > 0; frame = &rest[count - 1]) {
+  const Frame* frame = &first;
+  do {
     out[count] = *frame;
     out[count].length = std::min(frame->length, length);
     length -= out[count].length;
+    if (count < rest.size()) frame = &rest[count];
     ++count;
-    if (count > rest.size()) break;
-  }
+  } while (length > 0 && count <= rest.size());
   return count;
 }
 
@@ -217,10 +218,11 @@ void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i,
     return drop(CopyDrop::kHandoverFull);
   }
   for (unsigned f = 0; f < size; ++f) {
-    const uint32_t note = f + 1 == size ? bytes : 0;
-    if (outlet.queue) outlet.copies->push(frames[f], {load.leg, note, floor_.worker});
+    const bool last = f + 1 == size;
+    if (outlet.queue) outlet.copies->push(frames[f], {load.leg, bytes, floor_.worker, !last});
     else
-      floor_.peers[outlet.owner]->pass(PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = note, .port = port, .loan = outlet.loan});
+      floor_.peers[outlet.owner]->pass(
+          PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = bytes, .port = port, .loan = outlet.loan, .last = last});
     if (copied) ++copied->references[f];
     else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
   }

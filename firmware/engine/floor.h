@@ -92,7 +92,7 @@ struct Floor {
   FrameLayout layout;
   FramePool pool;
   AccountBook book;
-  const FrameMemory* memory = nullptr;  ///< where copies into another class go; null: there is one class
+  const FrameMemory* memory = nullptr;  ///< for copies into another memory class; not needed where all ports are of one
   std::vector<Inlet> inlets;
   std::array<Outlet, kMaxPorts> outlets;
   std::vector<PortSlot> open_outlets;  ///< slots of outlets with a queue of this worker's

@@ -79,9 +79,10 @@ struct PassedFrame {
 struct PassedCopy {
   Frame frame;
   uint32_t leg;
-  uint32_t bytes;  ///< of the whole copy; 0: more frames of it follow
+  uint32_t bytes;  ///< of the whole copy
   PortSlot port;
   Loan loan;  ///< the opening of the port that it was meant for
+  bool last;  ///< no more frames of this copy follow
 };
 
 /// Everything from one worker to one other.

@@ -130,7 +130,7 @@ void Pipeline<Observer>::take_copy(Peer& peer) {
   std::array<Frame, kMaxChain> frames;
   unsigned size = 0;
   PassedCopy last{};
-  for (bool more = true; more; more = last.bytes == 0) {
+  for (bool more = true; more; more = !last.last) {
     last = *peer.copies().front();
     frames[size++] = last.frame;
     peer.copies().pop();
@@ -147,7 +147,7 @@ void Pipeline<Observer>::take_copy(Peer& peer) {
     for (unsigned f = 0; f < size; ++f) peer.give_back(frames[f].index);
     return;
   }
-  for (unsigned f = 0; f < size; ++f) outlet.copies->push(frames[f], {last.leg, f + 1 == size ? last.bytes : 0, peer.worker()});
+  for (unsigned f = 0; f < size; ++f) outlet.copies->push(frames[f], {last.leg, last.bytes, peer.worker(), f + 1 < size});
 }
 
 /// A reference ended here; the worker that counts it hears of it.

@@ -11,7 +11,8 @@
 
 namespace sluice {
 
-/// Every place where the ledger is written. An observer may forbid one: the test that a lost increment is noticed.
+/// Every place where the ledger's balance is written (hits of rules and maps are no part of it). An observer may forbid one: the test that
+/// a lost increment is noticed.
 enum class Line : uint8_t {
   kDequeued,
   kPacketDropped,
@@ -28,7 +29,8 @@ enum class Line : uint8_t {
   kCount,
 };
 
-/// `i` is the packet's place in the burst at hand.
+/// `i` is the packet's place in the burst at hand; parsed() comes first of all that concerns it. Packets that are handed over, or dropped
+/// on the way there, are seen by nobody: a watched pipeline has no peers.
 struct Unwatched {
   /// Whether the calls below do anything: the pipeline then makes them packet by packet.
   static constexpr bool kWatches = false;

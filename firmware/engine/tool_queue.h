@@ -24,10 +24,12 @@ class ToolQueue {
   class Note {
    public:
     Note() = default;
-    /// bytes: of the whole copy, below 2^24; 0: more frames of it follow. holder: the worker that counts the frame's references.
-    Note(uint32_t leg_slot, uint32_t bytes, uint32_t holder) : leg(leg_slot), packed_(bytes << 8 | holder) {}
+    /// bytes: of the whole copy, below 2^24. holder: the worker that counts the frame's references, below 2^7. more: further frames of the
+    /// copy follow; the last one carries its account.
+    Note(uint32_t leg_slot, uint32_t bytes, uint32_t holder, bool more = false) : leg(leg_slot), packed_(bytes << 8 | holder << 1 | more) {}
     [[nodiscard]] uint32_t bytes() const { return packed_ >> 8; }
-    [[nodiscard]] uint32_t holder() const { return packed_ & 0xFFU; }
+    [[nodiscard]] uint32_t holder() const { return packed_ >> 1 & 0x7FU; }
+    [[nodiscard]] bool more() const { return (packed_ & 1) != 0; }
     uint32_t leg = 0;
 
    private:
@@ -49,12 +51,12 @@ class ToolQueue {
   /// Entries that were ever completed, modulo 2^32.
   [[nodiscard]] uint32_t completed() const { return head_; }
 
-  /// Requires room() > 0; for a copy of several frames, room for all of them.
+  /// Requires room() > 0; for a copy of several frames, kMaxChain at most, room for all of them.
   void push(const Frame& frame, Note note) {
     const uint32_t at_tail = at(tail_++);
     frames_[at_tail] = frame;
     notes_[at_tail] = note;
-    chained_waiting_ += note.bytes() == 0;
+    chained_waiting_ += note.more();
   }
 
   /// Pushes a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note. Requires room() for all of them.
@@ -80,7 +82,7 @@ class ToolQueue {
   }
   void mark_posted(uint32_t count) {
     if (chained_waiting_ > 0)
-      for (uint32_t i = 0; i < count; ++i) chained_waiting_ -= notes_[at(posted_ + i)].bytes() == 0;
+      for (uint32_t i = 0; i < count; ++i) chained_waiting_ -= notes_[at(posted_ + i)].more();
     posted_ += count;
   }
 
@@ -126,11 +128,11 @@ class ToolQueue {
 
   Next next_beside_chains() {
     uint32_t count = 0;
-    while (count < waiting() && notes_[at(posted_ + count)].bytes() != 0 && at(posted_ + count) + 1 != kToolQueue) ++count;
+    while (count < waiting() && !notes_[at(posted_ + count)].more() && at(posted_ + count) + 1 != kToolQueue) ++count;
     if (count > 0) return {{&frames_[at(posted_)], count}, false};
     for (bool last = false; !last; ++count) {
       chain_[count] = frames_[at(posted_ + count)];
-      last = notes_[at(posted_ + count)].bytes() != 0;
+      last = !notes_[at(posted_ + count)].more();
     }
     return {{chain_.data(), count}, count > 1};
   }

@@ -54,7 +54,7 @@ bool Pipeline<Observer>::collect_completions_of(PortSlot port) {
   while (const unsigned n = outlet.queue->reap(done)) {
     worked = true;
     outlet.copies->complete({done.data(), n}, [&](uint32_t frame, ToolQueue::Note note) {
-      if (note.bytes() != 0) {
+      if (!note.more()) {
         if (note.leg != leg) {
           count_sent();
           leg = note.leg;
@@ -85,7 +85,7 @@ void Pipeline<Observer>::give_up(Loan loan) {
     if (detained.loan != loan) continue;
     while (!detained.copies->empty()) {
       const ToolQueue::Entry entry = detained.copies->abandon();
-      if (entry.note.bytes() != 0) {
+      if (!entry.note.more()) {
         LegCounters& account = floor_.book.leg(entry.note.leg);
         uncount<Line::kInFlightDown>(account.in_flight, 1, entry.note.bytes());
         count<Line::kCopyDropped>(account.dropped[static_cast<unsigned>(CopyDrop::kPortClosed)], 1, entry.note.bytes());

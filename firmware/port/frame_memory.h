@@ -11,6 +11,15 @@ namespace sluice {
 enum class MemoryClass : uint8_t { kCopy, kZeroCopy, kCopyMultiBuffer, kZeroCopyMultiBuffer, kCount };
 inline constexpr unsigned kMemoryClasses = static_cast<unsigned>(MemoryClass::kCount);
 
+[[nodiscard]] constexpr bool is_zero_copy(MemoryClass c) { return c == MemoryClass::kZeroCopy || c == MemoryClass::kZeroCopyMultiBuffer; }
+[[nodiscard]] constexpr bool is_multi_buffer(MemoryClass c) {
+  return c == MemoryClass::kCopyMultiBuffer || c == MemoryClass::kZeroCopyMultiBuffer;
+}
+[[nodiscard]] constexpr MemoryClass memory_class_of(bool zero_copy, bool multi_buffer) {
+  if (multi_buffer) return zero_copy ? MemoryClass::kZeroCopyMultiBuffer : MemoryClass::kCopyMultiBuffer;
+  return zero_copy ? MemoryClass::kZeroCopy : MemoryClass::kCopy;
+}
+
 /// Which frames belong to whom: [class][worker][frames_per_worker].
 struct FrameLayout {
   uint32_t workers = 1;

@@ -1,4 +1,5 @@
-// One queue of one port as a worker sees it: AF_XDP, a capture file, or memory. One virtual call a burst, none a packet.
+// One queue of one port as a worker sees it: AF_XDP, a capture file, or memory. One virtual call a burst, and one for a packet of several
+// frames.
 #pragma once
 
 #include <cstdint>

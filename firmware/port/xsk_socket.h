@@ -25,15 +25,6 @@
 
 namespace sluice {
 
-[[nodiscard]] constexpr bool is_zero_copy(MemoryClass c) { return c == MemoryClass::kZeroCopy || c == MemoryClass::kZeroCopyMultiBuffer; }
-[[nodiscard]] constexpr bool is_multi_buffer(MemoryClass c) {
-  return c == MemoryClass::kCopyMultiBuffer || c == MemoryClass::kZeroCopyMultiBuffer;
-}
-[[nodiscard]] constexpr MemoryClass memory_class_of(bool zero_copy, bool multi_buffer) {
-  if (multi_buffer) return zero_copy ? MemoryClass::kZeroCopyMultiBuffer : MemoryClass::kCopyMultiBuffer;
-  return zero_copy ? MemoryClass::kZeroCopy : MemoryClass::kCopy;
-}
-
 /// Which of its rings a socket has.
 struct XskRings {
   uint32_t rx = 0;  ///< descriptors, a power of two; 0: does not receive

@@ -191,7 +191,7 @@ TEST_CASE("handover: who goes to sleep hears of what was passed just before, ove
   });
   for (uint32_t n = 0; n < kMessages; ++n) {
     while (!writer.takes_copy(1)) writer.take_returns([](uint32_t) {});
-    writer.pass(PassedCopy{.frame = {}, .leg = n, .bytes = 60, .port = 0, .loan = 0});
+    writer.pass(PassedCopy{.frame = {}, .leg = n, .bytes = 60, .port = 0, .loan = 0, .last = true});
     writer.flush();
     writer.take_returns([](uint32_t) {});
   }

@@ -42,6 +42,7 @@ TEST_CASE("hostile: every packet cut to every length goes through pipeline and t
       REQUIRE(plain.ports["all"]->sent().back() == cut);
     }
     REQUIRE(plain.ledger().unaccounted() == 0);
+    REQUIRE(plain.ledger().quiescent());  // a packet of no bytes too is sent and done with
     for (const auto& steps : traced.pipeline.observer().packets)
       REQUIRE(compile::report_trace(traced.compiled.plan, steps).delivered_to_size() >= 2);
     traced.pipeline.observer().packets.clear();

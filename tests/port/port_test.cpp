@@ -123,7 +123,7 @@ TEST_CASE("tool queue: a copy of several frames is posted alone and in one piece
       REQUIRE(queue.empty());
     }
     queue.push({nullptr, 60, 7}, {1, 60, 0});
-    for (uint32_t i = 0; i < 3; ++i) queue.push({nullptr, 2048, 10 + i}, {2, i == 2 ? 6144U : 0U, 0});
+    for (uint32_t i = 0; i < 3; ++i) queue.push({nullptr, 2048, 10 + i}, {2, 6144, 0, i < 2});
     queue.push({nullptr, 60, 8}, {1, 60, 0});
     const auto next = [&queue] {
       const auto n = queue.next_to_post();
