@@ -1,8 +1,6 @@
 // The parser's steps, shared by its three files: link layer (parse.cpp), IP and transport (parse_ip.cpp), tunnels (parse_tunnel.cpp).
 #pragma once
 
-#include <algorithm>
-
 #include "base/endian.h"
 #include "packet/parse.h"
 
@@ -19,9 +17,13 @@ struct Stretch {
   [[nodiscard]] unsigned byte(uint32_t offset) const { return std::to_integer<unsigned>(packet[at + offset]); }
   /// Ends `length` bytes from here; false if that is behind the packet's end, which stays as it is then.
   bool limit(uint32_t length) {
+    if (length <= left()) [[likely]] {
+      end = at + length;
+      beyond = 0;
+      return true;
+    }
     if (length > left() + beyond) return false;
-    beyond = length > left() ? length - left() : 0;
-    end = std::min(end, at + length);
+    beyond = length - left();
     return true;
   }
 };
