@@ -2,6 +2,7 @@
 """Runs the unittest modules of one folder and prints the counts as a last line of JSON, for tests/run."""
 import json
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -19,6 +20,7 @@ class Result(unittest.TextTestResult):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that labs are taken down (atexit)
     folder = (TOP / sys.argv[1]).resolve()
     sys.path[:0] = [str(TOP), str(folder)]
     suite = unittest.defaultTestLoader.discover(str(folder), pattern="test_*.py", top_level_dir=str(folder))
