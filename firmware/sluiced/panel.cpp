@@ -235,6 +235,9 @@ void Panel::detach(State& state) {
 
 Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
   const auto& plan = port.plan;
+  if (auto r = system::quiet_port(port.link, plan.mtu); !r) return r;
+  // Up before the probe: a driver may refuse zero-copy to a device that is down.
+  if (auto r = system::raise_port(port.link); !r) return r;
   const auto memory_class = probe_memory_class(port.link.ifindex, 0, plan.multi_buffer());
   if (!memory_class)
     return Error{
@@ -244,8 +247,6 @@ Result<void> Panel::open_sockets(Open& port, uint32_t queues) {
   if (plan.sends() && plan.multi_buffer() && !sends_several_buffers(system::driver_of(port.link.netdev), is_zero_copy(*memory_class)))
     return Error{ErrorCode::kUnreachable, "",
                  port.link.netdev + ": sending packets of several buffers is not proven for its driver and this kernel"};
-  if (auto r = system::quiet_port(port.link, plan.mtu); !r) return r;
-  if (auto r = system::raise_port(port.link); !r) return r;
   port.memory_class = *memory_class;
   port.loan = new_loan();
   XskUmem& umem = *umems_[static_cast<unsigned>(port.memory_class)];
