@@ -47,6 +47,11 @@ def wrong_directions(folder, included):
     return wrong
 
 
+def locks(text):
+    """What makes a thread wait for another, or a core for another's cache line. publish() is the control thread's: it may."""
+    return re.findall(r"<mutex>|<shared_mutex>|<condition_variable>|<semaphore>|fetch_\w+|compare_exchange_\w+|\.exchange\(|__sync_\w+", text)
+
+
 class Structure(unittest.TestCase):
     def test_dependencies_point_one_way(self):
         for path in sources():
@@ -57,6 +62,15 @@ class Structure(unittest.TestCase):
         self.assertEqual(wrong_directions("packet", ["engine/snapshot.h"]), ["engine/snapshot.h"])
         self.assertEqual(wrong_directions("engine", ["sluice/v1/config.pb.h"]), ["sluice/v1/config.pb.h"])
         self.assertEqual(wrong_directions("port", ["boost/json.hpp"]), ["boost/json.hpp"])
+
+    def test_no_lock_and_no_read_modify_write_on_the_packet_path(self):
+        for path in sources():
+            if path.relative_to(FIRMWARE).parts[0] in {"packet", "port", "engine"}:
+                self.assertEqual(locks(path.read_text()), [] if path.name != "publish.cpp" else ["fetch_add"], str(path.relative_to(TOP)))
+
+    def test_a_lock_is_noticed(self):
+        self.assertEqual(locks("#include <mutex>"), ["<mutex>"])
+        self.assertEqual(locks("while (!flag.compare_exchange_weak(a, b)) {"), ["compare_exchange_weak"])
 
     def test_every_folder_says_what_it_is_for(self):
         for folder in sorted(p for p in FIRMWARE.iterdir() if p.is_dir()):
