@@ -149,6 +149,41 @@ class HotUnplug(Ports):
         self.assertGreater(dropped, 0, "tool1 was away: its copies have a name")
         self.assertEqual(lab.port(ledger, "in4")["received"]["dequeued"]["packets"], sum(sent))
 
+    def silent(self, device):
+        """Whether our programs are on the device: the way out is shut, and what comes in is ours."""
+        out = self.lab.in_ns("panel", "tc", "filter", "show", "dev", device, "egress", capture_output=True, text=True).stdout
+        link = self.lab.in_ns("panel", "ip", "-d", "link", "show", "dev", device, capture_output=True, text=True).stdout
+        return "sluice_silence" in out and "prog/xdp" in link
+
+    def receives(self, port, device):
+        before = self.lab.port(self.lab.ledger(), port)["received"]["dequeued"]["packets"]
+        finish(start_generator(self.lab, device, numbered(100), PPS))
+        wait_until(f"packets from {port}", lambda: self.lab.port(self.lab.ledger(), port)["received"]["dequeued"]["packets"] >= before + 100)
+
+    def test_a_device_that_is_plugged_in_anew_while_its_port_is_disabled_gets_its_programs_again(self):
+        port = self.lab.get("/api/v1/ports/in2")
+        self.assertTrue(self.silent("in2"))
+        self.lab.put("/api/v1/ports/in2", {**port, "enabled": False})
+        self.unplug("in2", "deleted")()
+        self.lab.put("/api/v1/ports/in2", {**port, "enabled": True})
+        self.wait_for_state("in2", "UP")
+        self.assertTrue(self.silent("in2"))
+        self.receives("in2", "in2")
+
+    def test_a_port_that_takes_over_the_device_of_another_has_programs_that_survive_a_crash(self):
+        lab = self.lab
+        config = lab.get("/api/v1/config")
+        lab.put("/api/v1/config", {"ports": [{**p, "enabled": p["name"] != "in3"} for p in config["ports"]]})
+        lab.put("/api/v1/config", {"ports": [{"name": "other", "role": "NETWORK", "device": p["device"]} if p["name"] == "in3" else p for p in config["ports"]]})
+        self.wait_for_state("other", "UP")
+        self.assertTrue(self.silent("in3"))
+        self.receives("other", "in3")
+        lab.run("kill", "sluiced")
+        self.assertTrue(self.silent("in3"), "the programs died with the daemon")
+        lab.run("start")
+        self.wait_for_state("other", "UP")
+        self.receives("other", "in3")
+
     def test_a_link_that_flaps_a_hundred_times_costs_the_others_nothing_and_is_told_from_delivery(self):
         lab = self.lab
         lab.configure([all_to("tool1", "tool2")])
