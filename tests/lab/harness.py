@@ -239,7 +239,10 @@ def start_generator(lab, port, packets, pps):
                             stdout=subprocess.PIPE, text=True)
 
 
-def finish(generator):
+def finish(generator, early=False):
+    """What was sent. early: a test that is done with its changes needs no more traffic."""
+    if early:
+        generator.send_signal(signal.SIGTERM)
     out, _ = generator.communicate(timeout=600)
     return json.loads(out)
 
