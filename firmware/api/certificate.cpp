@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 namespace sluice::api {
 namespace {
@@ -68,6 +69,22 @@ Result<void> write_pem(const std::string& path, mode_t mode, auto&& write) {
 }
 
 }  // namespace
+
+Result<std::string> fingerprint(const std::string& certificate_file) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(certificate_file.c_str(), "re"), fclose);
+  const Certificate certificate(file ? PEM_read_X509(file.get(), nullptr, nullptr, nullptr) : nullptr);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  if (!certificate || X509_digest(certificate.get(), EVP_sha256(), digest.data(), &size) != 1)
+    return Error{ErrorCode::kNotFound, "", certificate_file + " holds no certificate"};
+  std::string out;
+  for (unsigned i = 0; i < size; ++i) {
+    constexpr std::string_view kHex = "0123456789ABCDEF";
+    if (i) out += ':';
+    out += {kHex[digest[i] >> 4], kHex[digest[i] & 15]};
+  }
+  return out;
+}
 
 Result<void> ensure_certificate(const std::string& certificate_file, const std::string& key_file) {
   if (std::filesystem::exists(certificate_file) && std::filesystem::exists(key_file)) return {};

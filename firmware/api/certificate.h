@@ -11,4 +11,7 @@ namespace sluice::api {
 /// Files are PEM; the key's is readable by its owner alone.
 [[nodiscard]] Result<void> ensure_certificate(const std::string& certificate_file, const std::string& key_file);
 
+/// SHA-256 of the certificate, "AB:CD:...", as browsers and openssl show it.
+[[nodiscard]] Result<std::string> fingerprint(const std::string& certificate_file);
+
 }  // namespace sluice::api

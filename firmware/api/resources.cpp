@@ -192,6 +192,14 @@ Response show(Result<T> observed) {
   return observed ? ok(config::to_json_pretty(*observed)) : problem(observed.error());
 }
 
+Response list_devices(Context& c) {
+  const auto status = c.telemetry.status();
+  if (!status) return problem(status.error());
+  std::string body = "[";
+  for (const auto& device : status->devices()) body += (body.size() > 1 ? "," : "") + config::to_json(device);
+  return ok(body + "]");
+}
+
 /// {"port": "in1", "packet": "hex digits, spaces allowed"}
 Response explain(Context& c, const Request& request) {
   boost::system::error_code error;
@@ -244,6 +252,8 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
               [c](const auto&, const auto&) { return list_revisions(*c); }});
   router.add({"GET", "/api/v1/status", "what is observed: ports, queues, workers", false,
               [c](const auto&, const auto&) { return show(c->telemetry.status()); }});
+  router.add({"GET", "/api/v1/devices", "every network device, bound to a port or not: what \"device\" of a port can be", false,
+              [c](const auto&, const auto&) { return list_devices(*c); }});
   router.add({"GET", "/api/v1/ledger", "the account of every packet and copy", false,
               [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
   router.add({"POST", "/api/v1/explain", "{\"port\": ..., \"packet\": hex}: what would happen to it, and why", false,

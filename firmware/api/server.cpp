@@ -1,5 +1,7 @@
 #include "api/server.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +15,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
+#include <future>
 #include <thread>
 
 namespace sluice::api {
@@ -143,16 +146,31 @@ Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Hand
   SSL_CTX_set_min_proto_version(state->tls.native_handle(), TLS1_2_VERSION);
   state->tls.use_certificate_chain_file(options.certificate);
   state->tls.use_private_key_file(options.key, ssl::context::pem);
-  const tcp::endpoint endpoint(asio::ip::make_address(options.address), options.port);
-  state->acceptor.open(endpoint.protocol());
-  state->acceptor.set_option(tcp::acceptor::reuse_address(true));
-  state->acceptor.bind(endpoint);
-  state->acceptor.listen();
+  if (options.listener >= 0) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (getsockname(options.listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+      return Error{ErrorCode::kInternal, "", "the socket that was handed over is none"};
+    state->acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), options.listener);
+  } else {
+    const tcp::endpoint endpoint(asio::ip::make_address(options.address), options.port);
+    state->acceptor.open(endpoint.protocol());
+    state->acceptor.set_option(tcp::acceptor::reuse_address(true));
+    state->acceptor.bind(endpoint);
+    state->acceptor.listen();
+  }
   asio::co_spawn(state->io, state->accept(), asio::detached);
   state->thread = std::thread([s = state.get()] { s->io.run(); });
   return std::unique_ptr<Server>(new Server(std::move(state)));
 } catch (const std::exception& e) {
   return Error{ErrorCode::kInternal, "", "cannot serve https://" + options.address + ":" + std::to_string(options.port) + ": " + e.what()};
+}
+
+bool Server::responds(std::chrono::milliseconds patience) {
+  const auto turn = std::make_shared<std::promise<void>>();
+  auto done = turn->get_future();
+  asio::post(state_->io, [turn, s = state_.get()] { asio::post(s->workshop, [turn] { turn->set_value(); }); });
+  return done.wait_for(patience) == std::future_status::ready;
 }
 
 Server::~Server() {

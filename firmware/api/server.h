@@ -1,6 +1,7 @@
 // HTTPS: connections, TLS, limits and time-outs; what a request means is the handler's business.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@ namespace sluice::api {
 struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8443;
+  int listener = -1;        ///< a socket that listens already (socket activation), instead of address and port; becomes the server's
   std::string certificate;  ///< PEM files
   std::string key;
 };
@@ -32,6 +34,8 @@ class Server {
     std::function<Response(const Request&)> handle;
   };
   [[nodiscard]] static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handlers handlers);
+  /// Whether connections and handlers still get their turn within this time. Any thread.
+  [[nodiscard]] bool responds(std::chrono::milliseconds patience);
   /// Ends all connections and waits for the threads.
   ~Server();
 

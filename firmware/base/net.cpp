@@ -20,6 +20,7 @@ std::optional<uint32_t> parse_number(std::string_view text, uint32_t max) {
 
 std::optional<IpAddress> parse_address(std::string_view text) {
   const std::string zero_terminated(text);
+  if (zero_terminated.find('\0') != std::string::npos) return std::nullopt;  // inet_pton() would not see what stands behind it
   IpAddress address;
   if (inet_pton(AF_INET, zero_terminated.c_str(), address.bytes.data()) == 1) return address;
   if (inet_pton(AF_INET6, zero_terminated.c_str(), address.bytes.data()) == 1) {

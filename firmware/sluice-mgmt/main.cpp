@@ -13,6 +13,7 @@
 #include "config/store.h"
 #include "config/transaction.h"
 #include "sluice-mgmt/data_plane_client.h"
+#include "system/service.h"
 
 namespace {
 
@@ -24,7 +25,23 @@ struct Options {
   api::ServerOptions server;
 };
 
+/// Until one of the signals says to end. Meanwhile the manager hears that the server still serves.
+void stay(api::Server& server, const sigset_t& signals) {
+  const auto watchdog = system::watchdog_ns();
+  if (!watchdog) {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    return;
+  }
+  const std::chrono::nanoseconds third(*watchdog / 3);
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(third);
+  const timespec pause{seconds.count(), (third - seconds).count()};
+  while (sigtimedwait(&signals, nullptr, &pause) < 0)
+    if (server.responds(std::chrono::duration_cast<std::chrono::milliseconds>(third))) system::notify_alive();
+}
+
 Result<void> run(Options options, const sigset_t& signals) {
+  auto activated = system::activated_socket();
   mkdir(options.state.c_str(), 0700);
   auto store = config::Store::open(options.state + "/sluice.sqlite");
   if (!store) return store.error();
@@ -48,6 +65,7 @@ Result<void> run(Options options, const sigset_t& signals) {
 
   api::Router router([&](const api::Request& request) { return auth.check(request.authorization); });
   api::add_routes(router, configuration, data_plane, auth);
+  if (activated) options.server.listener = activated->release();
   const auto server = api::Server::start(
       options.server,
       {.body_limit = [&](const api::Request& request) { return router.is_authorised(request) ? api::kMaxBody : api::kMaxStrangersBody; },
@@ -57,9 +75,10 @@ Result<void> run(Options options, const sigset_t& signals) {
     if (auto r = configuration.resume(); !r)
       spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
   });
-  spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
-  int signal = 0;
-  sigwait(&signals, &signal);
+  if (options.server.listener < 0) spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
+  else spdlog::info("sluice-mgmt serves HTTPS on the socket that it was given");
+  system::notify_ready();
+  stay(**server, signals);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "compile/report.h"
 #include "engine/pipeline.h"
 #include "port/memory_port.h"
+#include "system/service.h"
 
 namespace sluice {
 namespace {
@@ -21,7 +22,7 @@ Appliance::Appliance(const ApplianceOptions& options)
     : options_(options),
       layout_{.workers = options.workers, .frames_per_worker = options.frames_per_worker, .classes = kMemoryClasses},
       memory_(layout_.total(), kChunkShift),
-      panel_(memory_, layout_, workers_),
+      panel_(memory_, layout_, workers_, options.reserved),
       started_ns_(monotonic_ns()),
       epoch_ns_(wall_ns()) {
   // Before anything is configured workers run an empty snapshot: nothing comes in, nothing goes out.
@@ -90,7 +91,11 @@ void Appliance::tick() {
     reconcile_wanted_ = false;
     panel_.reconcile(plan_, shares_);
   }
-  if (is_second) panel_.restart_stalled(plan_, shares_);
+  if (is_second) {
+    panel_.restart_stalled(plan_, shares_);
+    for (auto& worker : workers_) worker->between_bursts([](Floor&, auto&) {});
+    system::notify_alive();
+  }
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
   if (retired_pending_ && !prepared_) fold_retired();

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -19,6 +20,7 @@ struct ApplianceOptions {
   uint32_t workers = 1;
   uint32_t frames_per_worker = 65536;
   std::vector<int> cpus;  ///< one a worker; empty: not pinned
+  std::string reserved;   ///< MAC or PCI address of a device that is no port; empty: none
 };
 
 class Appliance {
@@ -36,7 +38,8 @@ class Appliance {
   /// What would happen to this packet on this port (by name or id), by the pipeline itself; nothing is sent or counted.
   [[nodiscard]] Result<v1::Explanation> explain(const std::string& port, const std::string& packet) const;
 
-  /// Housekeeping, a few times a second: devices that came or went, accounts of what is no longer configured.
+  /// Housekeeping, ten times a second: devices that came or went, accounts of what is no longer configured. Tells the service manager that
+  /// this daemon is alive, once every worker has come round: one that hangs keeps the control thread here.
   void tick();
   void links_changed() { reconcile_wanted_ = true; }
 

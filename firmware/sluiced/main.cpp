@@ -3,12 +3,16 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
+#include <thread>
 
 #include "sluiced/appliance.h"
 #include "sluiced/control_server.h"
+#include "system/service.h"
 
 namespace {
+constexpr unsigned kMostWorkers = 8;
 volatile bool stop = false;  // NOLINT: set by the signal handler
 }
 
@@ -19,13 +23,15 @@ int main(int argc, char** argv) {
   CLI::App app{"Sluice's data plane: forwards packets as the management daemon says."};
   app.add_option("--control", control, "control socket")->capture_default_str();
   app.add_option("--peer-uid", allowed_uid, "user id of the management daemon")->capture_default_str();
+  options.workers = std::clamp(std::thread::hardware_concurrency(), 2U, kMostWorkers + 1) - 1;
   app.add_option("--workers", options.workers, "packet threads; worker w owns queue w of every port that has so many")
-      ->check(CLI::Range(1, 8))
+      ->check(CLI::Range(1U, kMostWorkers))
       ->capture_default_str();
   app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker, of each kind of memory that its ports need")
       ->check(CLI::Range(4096, 1 << 20))
       ->capture_default_str();
   app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
+  app.add_option("--reserve", options.reserved, "MAC or PCI address of a device that is no port: the management port");
   CLI11_PARSE(app, argc, argv);
 
   struct sigaction action {};
@@ -42,6 +48,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   spdlog::info("sluiced is up: {} workers, {} frames each, control socket {}", options.workers, options.frames_per_worker, control);
+  sluice::system::notify_ready();
   server->serve(stop);
   return 0;
 }

@@ -25,8 +25,9 @@ bool same(const compile::PortPlan& a, const compile::PortPlan& b) {
 
 }  // namespace
 
-Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers)
-    : memory_(memory), workers_(workers) {
+Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers,
+             std::string reserved)
+    : memory_(memory), workers_(workers), reserved_(std::move(reserved)) {
   for (unsigned c = 0; c < kMemoryClasses; ++c) {
     const auto memory_class = static_cast<MemoryClass>(c);
     umems_[c] = std::make_unique<XskUmem>(memory, layout.first(memory_class, 0), layout.frames_per_class(), memory_class);
@@ -45,7 +46,9 @@ Result<void> Panel::check(const compile::Plan& plan) const {
   for (std::size_t i = 0; i < plan.ports.size(); ++i) {
     const auto& port = plan.ports[i];
     const auto* link = system::find_device(*links, port.device);
-    if (!port.enabled || !port.multi_buffer() || !link) continue;
+    if (!port.enabled || !link) continue;
+    if (auto r = check_reserved(*links, *link, "ports[" + std::to_string(i) + "].device"); !r) return r;
+    if (!port.multi_buffer()) continue;
     const std::string path = "ports[" + std::to_string(i) + "].mtu";
     const std::string driver = system::driver_of(link->netdev);
     const auto features = system::xdp_features(link->ifindex);
@@ -60,6 +63,12 @@ Result<void> Panel::check(const compile::Plan& plan) const {
                        " and slice what is longer"};
   }
   return {};
+}
+
+Result<void> Panel::check_reserved(const std::vector<system::Link>& links, const system::Link& link, const std::string& path) const {
+  const auto* reserved = system::find_device(links, reserved_);
+  if (!reserved || reserved->ifindex != link.ifindex) return {};
+  return Error{ErrorCode::kConflict, path, link.netdev + " is the management port: choose another device"};
 }
 
 void Panel::open_new(const compile::Plan& plan, const compile::Shares& shares) {
@@ -159,6 +168,9 @@ void Panel::set_shares(const compile::Shares& shares) {
 void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state) {
   state.closed.port = plan.slot;
   const auto result = [&]() -> Result<void> {
+    const auto links = system::list_links();
+    if (!links) return links.error();
+    if (auto r = check_reserved(*links, link, ""); !r) return r;
     for (const auto& [id, other] : ports_)
       if (other.open && other.open->link.ifindex == link.ifindex)
         return Error{ErrorCode::kConflict, "", link.netdev + " is the device of port " + other.open->plan.name + " already"};

@@ -23,12 +23,14 @@ namespace sluice {
 /// Control thread.
 class Panel {
  public:
-  Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers);
+  /// reserved: MAC or PCI address of the device that is no port, the management port; empty: none.
+  Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers, std::string reserved);
   ~Panel();
   /// Closes every port, before the workers end. The programs stay pinned: the next daemon takes them over.
   void close_all();
 
-  /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet.
+  /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet, a port on
+  /// the management port's device.
   [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
   /// Opens the ports that are new in this plan and whose devices no open port has; touches no other. Before the plan is in force.
   void open_new(const compile::Plan& plan, const compile::Shares& shares);
@@ -41,7 +43,7 @@ class Panel {
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
-  /// States of the planned ports, into the status.
+  /// States of the planned ports and the devices that ports may be bound to, into the status.
   void report(const compile::Plan& plan, v1::Status& status) const;
   /// What ports lost outside the workers, since this daemon's start.
   [[nodiscard]] std::vector<compile::OutsideCounts> outside_counts(const compile::Plan& plan) const;
@@ -81,6 +83,8 @@ class Panel {
   void try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state);
   Result<void> open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
+  [[nodiscard]] Result<void> check_reserved(const std::vector<system::Link>& links, const system::Link& link, const std::string& path) const;
+  void report_devices(const compile::Plan& plan, const std::vector<system::Link>& links, v1::Status& status) const;
   [[nodiscard]] Loan new_loan();
   Result<void> await_release(const system::Link& link);
   void hand_over(Open& port, const compile::Share& share, XdpProgram& program);
@@ -95,6 +99,7 @@ class Panel {
   std::array<std::unique_ptr<XskUmem>, kMemoryClasses> umems_;
   FrameMemory& memory_;
   std::vector<std::unique_ptr<Worker>>& workers_;
+  std::string reserved_;
   std::map<std::string, State> ports_;  ///< by port id
   std::vector<Closing> closing_;
   compile::Shares shares_;

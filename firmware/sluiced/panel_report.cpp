@@ -3,6 +3,7 @@
 
 #include "port/multi_buffer.h"
 #include "sluiced/panel.h"
+#include "system/xdp_features.h"
 
 namespace sluice {
 
@@ -41,8 +42,28 @@ std::vector<compile::OutsideCounts> Panel::outside_counts(const compile::Plan& p
   return out;
 }
 
+void Panel::report_devices(const compile::Plan& plan, const std::vector<system::Link>& links, v1::Status& status) const {
+  const auto* reserved = system::find_device(links, reserved_);
+  for (const auto& link : links) {
+    const std::string driver = link.stacked ? "" : system::driver_of(link.netdev);
+    if (link.pci.empty() && driver != "veth") continue;
+    auto* out = status.add_devices();
+    out->set_mac(link.mac);
+    out->set_pci(link.pci);
+    out->set_netdev(link.netdev);
+    out->set_driver(driver);
+    out->set_up(link.up);
+    out->set_carrier(link.carrier);
+    out->set_management(reserved && reserved->ifindex == link.ifindex);
+    if (const auto features = system::xdp_features(link.ifindex)) out->set_zero_copy(*features & system::kXdpZeroCopy);
+    for (const auto& port : plan.ports)
+      if (const auto* bound = system::find_device(links, port.device); bound && bound->ifindex == link.ifindex) out->set_port(port.name);
+  }
+}
+
 void Panel::report(const compile::Plan& plan, v1::Status& status) const {
   const auto links = system::list_links();
+  if (links) report_devices(plan, *links, status);
   for (const auto& port : plan.ports) {
     auto* out = status.add_ports();
     out->set_name(port.name);
@@ -63,6 +84,8 @@ void Panel::report(const compile::Plan& plan, v1::Status& status) const {
     };
     if (port.device.empty()) is("UNBOUND", "no device is given; set \"device\" to a MAC or PCI address");
     else if (!port.enabled) is("DISABLED", "");
+    else if (links && system::count_devices(*links, port.device) > 1)
+      is("MISSING", "several devices have " + port.device + ": give the PCI address of the right one");
     else if (!link) is("MISSING", "there is no device " + port.device + "; check the card, or bind the port to another");
     else if (!state || !state->open) is("FAULT", state ? state->fault : "not opened yet");
     else if (!link->carrier) is("NO_LINK", "no carrier: check cable and module, and that the far end is up");

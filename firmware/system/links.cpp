@@ -13,7 +13,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "base/net.h"
 
@@ -40,6 +42,26 @@ std::string mac_text(const nlattr* attribute) {
   return mac == Mac{} ? "" : to_string(mac);
 }
 
+/// Devices that the kernel makes on top of others. A veth is none of them: it is a lab's NIC.
+bool is_stacked(const nlattr* link_info) {
+  static constexpr std::string_view kStacked[] = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "bridge", "bond", "team"};
+  const nlattr* attribute = nullptr;
+  mnl_attr_for_each_nested(attribute, link_info) {
+    if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+      return std::find(std::begin(kStacked), std::end(kStacked), mnl_attr_get_str(attribute)) != std::end(kStacked);
+  }
+  return false;
+}
+
+/// The PCI device that a device on another bus (virtio) is on; empty: none.
+std::string pci_above(const std::string& netdev) {
+  std::error_code error;
+  auto path = std::filesystem::canonical("/sys/class/net/" + netdev + "/device", error);
+  for (; !error && path.has_filename(); path = path.parent_path())
+    if (std::filesystem::exists("/sys/bus/pci/devices/" + path.filename().string(), error)) return path.filename();
+  return "";
+}
+
 int read_link(const nlmsghdr* header, void* out) {
   const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(header));
   Link link;
@@ -47,6 +69,7 @@ int read_link(const nlmsghdr* header, void* out) {
   link.up = (info->ifi_flags & IFF_UP) != 0;
   link.carrier = (info->ifi_flags & IFF_RUNNING) != 0;
   std::string permanent;
+  bool on_pci = false;
   const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
   const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof *info));
   for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute)) {
@@ -55,7 +78,9 @@ int read_link(const nlmsghdr* header, void* out) {
       case IFLA_ADDRESS: link.mac = mac_text(attribute); break;
       case IFLA_PERM_ADDRESS: permanent = mac_text(attribute); break;
       case IFLA_MTU: link.mtu = mnl_attr_get_u32(attribute); break;
+      case IFLA_LINKINFO: link.stacked = is_stacked(attribute); break;
       case IFLA_PARENT_DEV_NAME: link.pci = mnl_attr_get_str(attribute); break;
+      case IFLA_PARENT_DEV_BUS_NAME: on_pci = std::string_view(mnl_attr_get_str(attribute)) == "pci"; break;
       case IFLA_STATS64: {
         rtnl_link_stats64 s{};
         std::memcpy(&s, mnl_attr_get_payload(attribute), std::min<std::size_t>(sizeof s, mnl_attr_get_payload_len(attribute)));
@@ -67,6 +92,7 @@ int read_link(const nlmsghdr* header, void* out) {
     }
   }
   if (!permanent.empty()) link.mac = permanent;
+  if (!link.pci.empty() && !on_pci) link.pci = pci_above(link.netdev);
   static_cast<std::vector<Link>*>(out)->push_back(std::move(link));
   return MNL_CB_OK;
 }
@@ -88,9 +114,10 @@ Result<void> talk(nlmsghdr* request, mnl_cb_t callback, void* data, const std::s
   return {};
 }
 
-/// The old ethtool ioctl: enough for a driver's name and channels, and on every kernel.
+/// The old ethtool ioctl: enough for a driver's name and channels, and on every kernel. Any socket takes it: a Unix one, as nobody here
+/// may have one of the Internet.
 int ethtool(const std::string& netdev, void* data) {
-  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   std::strncpy(request.ifr_name, netdev.c_str(), IFNAMSIZ - 1);
   request.ifr_data = static_cast<char*>(data);
@@ -115,9 +142,17 @@ Result<std::vector<Link>> list_links() {
   }
 }
 
+namespace {
+bool is_device(const Link& link, const std::string& device) { return !link.stacked && (link.mac == device || link.pci == device); }
+}  // namespace
+
+std::size_t count_devices(const std::vector<Link>& links, const std::string& device) {
+  return device.empty() ? 0 : std::count_if(links.begin(), links.end(), [&](const auto& l) { return is_device(l, device); });
+}
+
 const Link* find_device(const std::vector<Link>& links, const std::string& device) {
-  const auto found = std::find_if(links.begin(), links.end(), [&](const auto& l) { return l.mac == device || l.pci == device; });
-  return device.empty() || found == links.end() ? nullptr : &*found;
+  if (count_devices(links, device) != 1) return nullptr;
+  return &*std::find_if(links.begin(), links.end(), [&](const auto& l) { return is_device(l, device); });
 }
 
 namespace {

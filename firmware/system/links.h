@@ -15,6 +15,7 @@ struct Link {
   std::string netdev;  ///< the kernel's name of the moment
   std::string mac;     ///< permanent if the NIC tells one, else the present one
   std::string pci;     ///< "0000:03:00.0"; empty: not on PCI
+  bool stacked = false;  ///< on top of another device (a VLAN, a bridge), which may have the same MAC: never a port
   uint32_t mtu = 0;
   bool up = false;
   bool carrier = false;
@@ -23,7 +24,9 @@ struct Link {
 };
 
 [[nodiscard]] Result<std::vector<Link>> list_links();
-/// The link with this MAC or PCI address; null: none, or the address is empty.
+/// How many devices have this MAC or PCI address.
+[[nodiscard]] std::size_t count_devices(const std::vector<Link>& links, const std::string& device);
+/// The one device with this MAC or PCI address; null: none, several, or the address is empty.
 [[nodiscard]] const Link* find_device(const std::vector<Link>& links, const std::string& device);
 
 /// Makes a device fit for a port: this MTU, promiscuous (mirrored frames are addressed to others), no ARP, no IPv6 address of its own

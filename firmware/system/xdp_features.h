@@ -7,6 +7,7 @@
 namespace sluice::system {
 
 /// NETDEV_A_DEV_XDP_FEATURES of include/uapi/linux/netdev.h, which Debian 12 does not have.
+inline constexpr uint64_t kXdpZeroCopy = 1U << 3;
 inline constexpr uint64_t kXdpReceivesSeveralBuffers = 1U << 5;
 
 /// The features, or nothing where the kernel or the driver does not tell.

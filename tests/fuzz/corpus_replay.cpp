@@ -14,7 +14,8 @@ TEST_CASE("fuzz: every input of every corpus goes through its parser") {
                                                                    {"fuzz-capture", fuzz::capture},
                                                                    {"fuzz-config", fuzz::config},
                                                                    {"fuzz-target", fuzz::target},
-                                                                   {"fuzz-control", fuzz::control}};
+                                                                   {"fuzz-control", fuzz::control},
+                                                                   {"fuzz-management", fuzz::management}};
   for (const auto& [name, run] : targets) {
     int count = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(SLUICE_CORPUS) / name)) {

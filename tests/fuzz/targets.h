@@ -13,5 +13,6 @@ void capture(Bytes bytes);  ///< capture files
 void config(Bytes bytes);   ///< a configuration's JSON, from text to snapshot
 void target(Bytes bytes);   ///< request targets
 void control(Bytes bytes);  ///< messages of the control socket, from bytes to snapshot
+void management(Bytes bytes);  ///< sluice.conf, from text to systemd-networkd's files
 
 }  // namespace sluice::fuzz

@@ -17,7 +17,7 @@ ALLOWED = {
     "system": {"base"},
     "api": {"base", "proto", "config", "system"},
 }
-MAINS = {"sluiced", "sluice-mgmt", "sluicectl", "sluice-replay"}
+MAINS = {"sluiced", "sluice-mgmt", "sluice-setup", "sluice-console", "sluicectl", "sluice-replay"}
 # Libraries that the packet path never sees.
 FORBIDDEN = {"packet": ("google/", "boost/", "SQLiteCpp", "openssl/"), "port": ("google/", "boost/", "SQLiteCpp", "openssl/"),
              "engine": ("google/", "boost/", "SQLiteCpp", "openssl/")}

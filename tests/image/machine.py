@@ -1,0 +1,291 @@
+"""An appliance in QEMU: a disk that an image was flashed to, and NICs whose cables end in this process."""
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import textwrap
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+FIRMWARE = pathlib.Path("/usr/share/OVMF")
+# virtio-net only lends its rings to AF_XDP when addresses pass the DMA interface and no offload reshapes frames. Nobody boots from it.
+NIC = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
+       "ctrl_guest_offloads=off,romfile=")
+# Seconds; a guard against hanging alone: an emulated machine on a busy one is slow.
+PATIENCE = 400
+MANAGEMENT_MAC = "52:54:00:00:aa:01"
+
+
+def mac_of(port):
+    """The address of the NIC of a port: in1, tool2 ..."""
+    kind, number = re.fullmatch(r"(in|tool)(\d+)", port).groups()
+    return f"52:54:00:00:{'01' if kind == 'in' else '02'}:{int(number):02x}"
+
+
+class Cable:
+    """The far end of a NIC's cable: frames in and out, in order, none lost (a full far end waits)."""
+
+    def __init__(self, path):
+        self.path = path
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(1)
+        self.connection = None
+        self.frames = []
+        self.times = []
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self.receive, daemon=True)
+        self.thread.start()
+
+    def receive(self):
+        with contextlib.suppress(OSError):
+            self.connection, _ = self.listener.accept()
+            stream = self.connection.makefile("rb")
+            while len(head := stream.read(4)) == 4:
+                frame = stream.read(int.from_bytes(head, "big"))
+                with self.changed:
+                    self.frames.append(frame)
+                    self.times.append(time.monotonic())
+                    self.changed.notify_all()
+
+    def send(self, frame):
+        self.connection.sendall(len(frame).to_bytes(4, "big") + frame)
+
+    def wait_for(self, condition, what):
+        """Until condition(frames) holds."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: condition(self.frames), PATIENCE):
+                raise AssertionError(f"{self.path.name}: {what} did not come; {len(self.frames)} frames did")
+
+    def close(self):
+        self.listener.close()
+        if self.connection:
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
+            self.connection.close()
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Api:
+    """REST from outside: the certificate is trusted because its fingerprint is the one that the console shows."""
+
+    def __init__(self, port, fingerprint):
+        self.port, self.token = port, ""
+        pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=60)
+        seen = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        if seen != fingerprint.replace(":", "").lower():
+            raise AssertionError(f"the server's certificate is {seen}, and the console shows {fingerprint}")
+        self.context = ssl.create_default_context(cadata=pem)
+
+    def ask(self, method, path, body=None):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=120)
+        with contextlib.closing(connection):
+            headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read().decode())
+
+    def log_in(self, secret):
+        answer = self.ask("POST", "/api/v1/login", {"secret": secret})
+        if answer.status != 200:
+            raise AssertionError(f"login: {answer.status} {answer.body}")
+        self.token = answer.json()["token"]
+
+    def get(self, path):
+        answer = self.ask("GET", "/api/v1" + path)
+        if answer.status != 200:
+            raise AssertionError(f"GET {path}: {answer.status} {answer.body}")
+        return answer.json()
+
+
+class Agent:
+    """A root shell inside, for tests alone: the image has none. It comes on a second disk, and units that only a hypervisor can add start it."""
+
+    SCRIPT = """#!/bin/sh
+exec 3<>/dev/virtio-ports/agent
+echo ready >&3
+while read -r line <&3; do
+  out=$(echo "$line" | base64 -d | sh 2>&1; echo "code=$?")
+  printf '%s' "$out" | base64 -w0 >&3
+  echo >&3
+done
+"""
+    UNITS = {
+        "extra-unit.run-agent.mount": "[Mount]\nWhat=/dev/disk/by-label/agent\nWhere=/run/agent\nType=ext4\nOptions=ro\n",
+        "extra-unit.test-agent.service": "[Unit]\nRequires=run-agent.mount\nAfter=run-agent.mount\n[Service]\nExecStart=/run/agent/agent\n",
+        "unit-dropin.multi-user.target~agent": "[Unit]\nWants=test-agent.service\n",
+    }
+
+    def __init__(self, folder, files=(), units=None):
+        """files: (path here, name) on its disk; units: more credentials, by name."""
+        tree = folder / "agent-disk"
+        tree.mkdir()
+        (tree / "agent").write_text(self.SCRIPT)
+        for source, name in files:
+            shutil.copy(source, tree / name)
+        for path in tree.iterdir():
+            path.chmod(0o755)
+        self.disk = folder / "agent.img"
+        subprocess.run(["mkfs.ext4", "-q", "-L", "agent", "-d", tree, self.disk, "24M"], check=True)
+        self.path = folder / "agent.socket"
+        self.units = {**self.UNITS, **(units or {})}
+        self.stream = None
+
+    def options(self):
+        line = ["-drive", f"file={self.disk},format=raw,if=virtio,readonly=on", "-device", "virtio-serial-pci",
+                "-chardev", f"socket,id=agent,path={self.path},server=on,wait=off", "-device", "virtserialport,chardev=agent,name=agent"]
+        for name, text in self.units.items():
+            encoded = base64.b64encode(text.encode()).decode()
+            line += ["-smbios", f"type=11,value=io.systemd.credential.binary:systemd.{name}={encoded}"]
+        return line
+
+    def connect(self):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
+        connection.connect(str(self.path))
+        self.stream = connection.makefile("rwb")
+        if self.stream.readline().strip() != b"ready":
+            raise AssertionError("the agent in the guest did not start")
+
+    def run(self, command, check=True):
+        """What a shell command prints, as root in the appliance."""
+        if not self.stream:
+            self.connect()
+        self.stream.write(base64.b64encode(command.encode()) + b"\n")
+        self.stream.flush()
+        output, _, code = base64.b64decode(self.stream.readline()).decode(errors="replace").rpartition("code=")
+        if check and code.strip() != "0":
+            raise AssertionError(f"in the guest: {command}: exit code {code}\n{output}")
+        return output.strip()
+
+
+def readme(disk, **values):
+    """The commands of the README's section on flashing, a list of lines a block, for this disk and with other values than its examples'."""
+    section = re.search(r"^## Flash it\n(.*?)^## ", (TOP / "README.md").read_text(), re.M | re.S).group(1)
+    blocks = [textwrap.dedent(block).strip() for block in re.findall(r"(?:^    .*\n)+", section, re.M)]
+    for example, value in {"/dev/sdX": str(disk), "sudo ": "", **values}.items():
+        blocks = [block.replace(example, value) for block in blocks]
+    return blocks
+
+
+def shell(script, **kwargs):
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **kwargs)
+    if done.returncode != 0:
+        raise AssertionError(f"{script}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def flash(disk, size):
+    """A disk of that many bytes with the image on it, as the README says; the image's path."""
+    with open(disk, "wb") as file:
+        file.truncate(size)
+    return TOP / shell(readme(disk)[0], cwd=TOP).strip()
+
+
+def partition(disk, label):
+    """(first byte, bytes) of a partition."""
+    table = json.loads(subprocess.run(["sfdisk", "--json", disk], stdout=subprocess.PIPE, check=True).stdout)["partitiontable"]
+    found = next(p for p in table["partitions"] if p["name"] == label)
+    return found["start"] * table["sectorsize"], found["size"] * table["sectorsize"]
+
+
+class Machine:
+    """Runs from start() to power_cut(). slots: the PCI slot of each NIC, "management" among them: not the order of the command line decides
+    which comes first, but the slot."""
+
+    def __init__(self, folder, disk, slots=None, agent=None, onboard=True, address="10.0.2.15"):
+        self.folder, self.disk, self.agent, self.onboard, self.address = folder, disk, agent, onboard, address
+        self.slots = slots or {"management": 4}
+        self.console = folder / "console"
+        self.cables = {}
+        self.process = None
+        self.port = 0
+        self.started = 0
+
+    def start(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        variables = self.folder / "variables.fd"
+        shutil.copy(FIRMWARE / "OVMF_VARS_4M.fd", variables)
+        line = ["setpriv", "--pdeathsig", "KILL",  # does not outlive us, however we end
+                "qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max",
+                "-smp", "1", "-m", "1024", "-vga", "std", "-no-reboot",
+                "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE_4M.fd'}", "-drive", f"if=pflash,format=raw,file={variables}",
+                "-drive", f"file={self.disk},format=raw,if=virtio", "-serial", f"file:{self.console}"]
+        for name, slot in self.slots.items():
+            if name == "management":
+                line += ["-netdev", f"user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{self.address}:443",
+                         "-device", f"virtio-net-pci,id=nic-management,netdev=management,mac={MANAGEMENT_MAC},addr={slot:#x},romfile="]
+                if self.onboard:
+                    line += ["-smbios", "type=41,designation=LAN,instance=1,kind=ethernet,pcidev=nic-management"]
+                continue
+            path = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
+            self.cables[name] = Cable(path)
+            line += ["-netdev", f"stream,id={name},server=off,addr.type=unix,addr.path={path}",
+                     "-device", f"virtio-net-pci,netdev={name},mac={mac_of(name)},addr={slot:#x},{NIC}"]
+        if self.agent:
+            line += self.agent.options()
+        self.console.write_text("")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen([str(word) for word in line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=open(self.folder / "qemu-errors", "w"))  # noqa: SIM115
+        return self
+
+    def read_console(self):
+        return self.console.read_text(errors="replace")
+
+    def wait_for_console(self, pattern, patience=PATIENCE):
+        """The match of a regular expression in what the console has shown."""
+        until = time.monotonic() + patience
+        while True:
+            if found := re.search(pattern, self.read_console()):
+                return found
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"the console did not show {pattern!r}:\n{self.read_console()[-6000:]}\n{(self.folder / 'qemu-errors').read_text()}")
+            time.sleep(0.1)
+
+    def page(self):
+        """What the console's page says, once it is complete: fingerprint, secret, address, name."""
+        found = self.wait_for_console(r"(?s)Name +(?P<name>\S+)(?:(?!Name ).)*?Management +(?P<address>https://\S+)(?:(?!Name ).)*?"
+                                      r"Certificate +SHA-256[^\r]*\r\n +(?P<first>[0-9A-F:]{48})\r\n +(?P<second>[0-9A-F:]{47})\r\n"
+                                      r"  First login +(?P<secret>\S+)\r\n")
+        return {**found.groupdict(), "fingerprint": found["first"] + found["second"]}
+
+    def api(self):
+        page = self.page()
+        api = Api(self.port, page["fingerprint"])
+        api.log_in(page["secret"])
+        return api
+
+    def power_cut(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        for cable in self.cables.values():
+            cable.close()
+        self.cables = {}
+
+
+@contextlib.contextmanager
+def workplace():
+    """A folder for disks and sockets that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"sluice-image-{os.getpid()}-") as folder:
+        yield pathlib.Path(folder)
