@@ -45,11 +45,11 @@ std::string mac_text(const nlattr* attribute) {
 /// Devices that the kernel makes on top of others. A veth is none of them: it is a lab's NIC.
 bool is_stacked(const nlattr* link_info) {
   static constexpr std::string_view kStacked[] = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "bridge", "bond", "team"};
-  const nlattr* attribute = nullptr;
-  mnl_attr_for_each_nested(attribute, link_info) {
+  const auto* end = static_cast<const char*>(mnl_attr_get_payload(link_info)) + mnl_attr_get_payload_len(link_info);
+  const auto* attribute = static_cast<const nlattr*>(mnl_attr_get_payload(link_info));
+  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute))
     if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
-      return std::find(std::begin(kStacked), std::end(kStacked), mnl_attr_get_str(attribute)) != std::end(kStacked);
-  }
+      return std::find(std::begin(kStacked), std::end(kStacked), std::string_view(mnl_attr_get_str(attribute))) != std::end(kStacked);
   return false;
 }
 
