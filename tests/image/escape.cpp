@@ -81,9 +81,9 @@ bool in_child(const Attempt& what) {
   return WEXITSTATUS(status) == 0;
 }
 
-bool can_run(const char* program) {
-  return in_child([program] {
-    execl(program, program, "--version", nullptr);
+bool can_run(const char* program, const char* option, const char* argument) {
+  return in_child([=] {
+    execl(program, program, option, argument, nullptr);
     return false;
   });
 }
@@ -99,7 +99,7 @@ unsigned interfaces() {
 
 }  // namespace
 
-/// Arguments: a path that belongs to the other daemon, and its process id's file or 0.
+/// Argument: a path that is the other daemon's alone.
 int main(int, char** argv) {
   const char* others = argv[1];
   attempt("tcp-listener", [] { return can_listen(AF_INET); });
@@ -109,8 +109,8 @@ int main(int, char** argv) {
   attempt("netlink-socket", [] { return can_make_socket(AF_NETLINK, SOCK_RAW); });
   attempt("xdp-socket", [] { return can_make_socket(44 /* AF_XDP */, SOCK_RAW); });
   attempt("see-nics", [] { return interfaces() > 1; });
-  attempt("run-shell", [] { return can_run("/bin/sh"); });
-  attempt("run-program", [] { return can_run("/usr/bin/ls"); });
+  attempt("run-shell", [] { return can_run("/bin/sh", "-c", ":"); });
+  attempt("run-program", [] { return can_run("/usr/bin/ls", "--version", nullptr); });
   attempt("run-by-loader", [] {
     return in_child([] {
       execl("/usr/lib64/ld-linux-x86-64.so.2", "ld", "/usr/bin/true", nullptr);

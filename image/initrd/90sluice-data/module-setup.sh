@@ -3,9 +3,9 @@
 
 check() { return 255; }  # only where it is asked for
 
-depends() { echo systemd systemd-repart; }
+depends() { echo systemd; }
 
 install() {
-  inst_multiple mkdir mount cat tr umount /usr/lib/systemd/systemd-growfs e2fsck fsck.ext4
+  inst_multiple mkdir mount tr e2fsck fsck.ext4
   inst_hook pre-pivot 50 "$moddir/identity.sh"
 }
