@@ -75,8 +75,9 @@ void add_management(std::string& page, const ConsolePaths& paths) {
   const auto addresses = addresses_of(device);
   for (const auto& address : addresses) add(page, &address == &addresses.front() ? "Management" : "", "https://" + address + "/");
   if (addresses.empty()) add(page, "Management", has_carrier(device) ? "waiting for an address ..." : "no link: plug a cable in");
-  add(page, "", "port " + device + ", " + management["MANAGEMENT_MAC"] + ", by " + management["MANAGEMENT_BY"] +
-                    (fallback ? "; no DHCP server has answered: a fixed address beside" : ""));
+  add(page, "",
+      "port " + device + ", " + management["MANAGEMENT_MAC"] + ", by " + management["MANAGEMENT_BY"] +
+          (fallback ? "; no DHCP server has answered: a fixed address beside" : ""));
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 namespace sluice {
 
 struct ConsolePaths {
-  std::string state = "/var/lib/sluice";     ///< the management daemon's: certificate, first-login secret
-  std::string setup = "/run/sluice-setup";   ///< what sluice-setup found
+  std::string state = "/var/lib/sluice";    ///< the management daemon's: certificate, first-login secret
+  std::string setup = "/run/sluice-setup";  ///< what sluice-setup found
   std::string network = "/run/systemd/network";
 };
 

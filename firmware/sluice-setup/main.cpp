@@ -54,11 +54,14 @@ Result<void> set_up(const Options& options) {
   if (sethostname(name.data(), name.size()) != 0) return Error{ErrorCode::kInternal, "name", "cannot be set"};
   for (const auto& file : system::management_network(*port, *config))
     if (auto r = write_file(fs::path(options.network) / file.name, file.text); !r) return r;
-  if (auto r = write_file(fs::path(options.out) / "fallback.conf", std::string("[Network]\nAddress=") + system::kFallbackAddress + "\n"); !r) return r;
+  if (auto r = write_file(fs::path(options.out) / "fallback.conf", std::string("[Network]\nAddress=") + system::kFallbackAddress + "\n");
+      !r)
+    return r;
   spdlog::info("{} is the management port: {} on {}", port->netdev, port->mac, port->pci);
   return write_file(fs::path(options.out) / "management",
-                    "MANAGEMENT_DEVICE=" + (config->vlan ? std::string(system::kManagementVlan) : port->netdev) + "\nMANAGEMENT_MAC=" + port->mac +
-                        "\nMANAGEMENT_BY=" + (config->addresses.empty() ? "DHCP" : "sluice.conf") + "\nSLUICED_RESERVE=--reserve=" + port->pci + "\n");
+                    "MANAGEMENT_DEVICE=" + (config->vlan ? std::string(system::kManagementVlan) : port->netdev) +
+                        "\nMANAGEMENT_MAC=" + port->mac + "\nMANAGEMENT_BY=" + (config->addresses.empty() ? "DHCP" : "sluice.conf") +
+                        "\nSLUICED_RESERVE=--reserve=" + port->pci + "\n");
 }
 
 }  // namespace

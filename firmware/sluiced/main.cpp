@@ -14,7 +14,7 @@
 namespace {
 constexpr unsigned kMostWorkers = 8;
 volatile bool stop = false;  // NOLINT: set by the signal handler
-}
+}  // namespace
 
 int main(int argc, char** argv) {
   std::string control = "/run/sluice/control";

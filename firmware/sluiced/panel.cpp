@@ -25,8 +25,7 @@ bool same(const compile::PortPlan& a, const compile::PortPlan& b) {
 
 }  // namespace
 
-Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers,
-             std::string reserved)
+Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers, std::string reserved)
     : memory_(memory), workers_(workers), reserved_(std::move(reserved)) {
   for (unsigned c = 0; c < kMemoryClasses; ++c) {
     const auto memory_class = static_cast<MemoryClass>(c);

@@ -83,7 +83,8 @@ class Panel {
   void try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state);
   Result<void> open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
-  [[nodiscard]] Result<void> check_reserved(const std::vector<system::Link>& links, const system::Link& link, const std::string& path) const;
+  [[nodiscard]] Result<void> check_reserved(const std::vector<system::Link>& links, const system::Link& link,
+                                            const std::string& path) const;
   void report_devices(const compile::Plan& plan, const std::vector<system::Link>& links, v1::Status& status) const;
   [[nodiscard]] Loan new_loan();
   Result<void> await_release(const system::Link& link);

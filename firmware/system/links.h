@@ -12,9 +12,9 @@ namespace sluice::system {
 
 struct Link {
   unsigned ifindex = 0;
-  std::string netdev;  ///< the kernel's name of the moment
-  std::string mac;     ///< permanent if the NIC tells one, else the present one
-  std::string pci;     ///< "0000:03:00.0"; empty: not on PCI
+  std::string netdev;    ///< the kernel's name of the moment
+  std::string mac;       ///< permanent if the NIC tells one, else the present one
+  std::string pci;       ///< "0000:03:00.0"; empty: not on PCI
   bool stacked = false;  ///< on top of another device (a VLAN, a bridge), which may have the same MAC: never a port
   uint32_t mtu = 0;
   bool up = false;

@@ -45,7 +45,9 @@ bool contains(const InterfaceAddress& network, const IpAddress& address) {
 }
 
 /// fe80::/10: reachable whatever the addresses are.
-bool is_link_local(const IpAddress& address) { return address.version == 6 && address.bytes[0] == 0xFE && (address.bytes[1] & 0xC0) == 0x80; }
+bool is_link_local(const IpAddress& address) {
+  return address.version == 6 && address.bytes[0] == 0xFE && (address.bytes[1] & 0xC0) == 0x80;
+}
 
 /// RFC 1123 section 2.1: one label of a host's name.
 bool is_host_name(std::string_view text) {
@@ -74,7 +76,8 @@ std::string take(ManagementConfig& config, std::string_view key, std::string_vie
     if (config.vlan) return "is given twice";
     config.vlan = static_cast<uint16_t>(*vlan);
   } else if (key == "address") {
-    if (!parse_interface_address(value)) return quoted(value) + " is not an address with its prefix length, such as 192.0.2.10/24 or 2001:db8::10/64";
+    if (!parse_interface_address(value))
+      return quoted(value) + " is not an address with its prefix length, such as 192.0.2.10/24 or 2001:db8::10/64";
     config.addresses.emplace_back(value);
   } else if (key == "gateway") {
     const auto gateway = parse_address(value);
@@ -164,7 +167,8 @@ Result<Link> choose_management_port(const std::vector<Candidate>& candidates, co
     if (named) return Error{ErrorCode::kConflict, "mac", "two ports have " + config.mac + ": " + named->pci + " and " + link.pci};
     named = &link;
   }
-  if (!named) return Error{ErrorCode::kNotFound, "mac", "no port has " + config.mac + "; there are " + (present.empty() ? "none" : present)};
+  if (!named)
+    return Error{ErrorCode::kNotFound, "mac", "no port has " + config.mac + "; there are " + (present.empty() ? "none" : present)};
   return *named;
 }
 
@@ -186,7 +190,8 @@ std::vector<NetworkFile> management_network(const Link& port, const ManagementCo
   const std::string match = "[Match]\nName=" + port.netdev + "\n\n";
   if (!config.vlan) return {{"10-management.network", match + "[Link]\nRequiredForOnline=yes\n\n[Network]\n" + how}};
   const std::string vlan = kManagementVlan;
-  return {{"10-management-trunk.network", match + "[Link]\nRequiredForOnline=no\n\n[Network]\nLinkLocalAddressing=no\nDHCP=no\nVLAN=" + vlan + "\n"},
+  return {{"10-management-trunk.network",
+           match + "[Link]\nRequiredForOnline=no\n\n[Network]\nLinkLocalAddressing=no\nDHCP=no\nVLAN=" + vlan + "\n"},
           {"10-management.netdev", "[NetDev]\nName=" + vlan + "\nKind=vlan\n\n[VLAN]\nId=" + std::to_string(*config.vlan) + "\n"},
           {"10-management.network", "[Match]\nName=" + vlan + "\n\n[Link]\nRequiredForOnline=yes\n\n[Network]\n" + how}};
 }

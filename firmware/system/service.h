@@ -10,7 +10,8 @@ namespace sluice::system {
 
 /// This service is up: units that are ordered after it may start.
 void notify_ready();
-/// This service still does its work. Call it more often than watchdog_ns(), and only while that is true: who stays silent is killed and started anew.
+/// This service still does its work. Call it more often than watchdog_ns(), and only while that is true: who stays silent is killed and
+/// started anew.
 void notify_alive();
 /// Nanoseconds after which the manager gives up on a silent service; absent: nobody watches.
 [[nodiscard]] std::optional<uint64_t> watchdog_ns();

@@ -10,12 +10,9 @@
 using namespace sluice;
 
 TEST_CASE("fuzz: every input of every corpus goes through its parser") {
-  const std::pair<const char*, void (*)(fuzz::Bytes)> targets[] = {{"fuzz-parse", fuzz::parse},
-                                                                   {"fuzz-capture", fuzz::capture},
-                                                                   {"fuzz-config", fuzz::config},
-                                                                   {"fuzz-target", fuzz::target},
-                                                                   {"fuzz-control", fuzz::control},
-                                                                   {"fuzz-management", fuzz::management}};
+  const std::pair<const char*, void (*)(fuzz::Bytes)> targets[] = {{"fuzz-parse", fuzz::parse},     {"fuzz-capture", fuzz::capture},
+                                                                   {"fuzz-config", fuzz::config},   {"fuzz-target", fuzz::target},
+                                                                   {"fuzz-control", fuzz::control}, {"fuzz-management", fuzz::management}};
   for (const auto& [name, run] : targets) {
     int count = 0;
     for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(SLUICE_CORPUS) / name)) {

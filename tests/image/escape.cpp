@@ -57,7 +57,9 @@ bool can_listen(int family) {
   const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in6 address{};
   address.sin6_family = static_cast<sa_family_t>(family);
-  const bool listens = fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&address), family == AF_INET ? sizeof(sockaddr_in) : sizeof address) == 0 && listen(fd, 1) == 0;
+  const bool listens =
+      fd >= 0 && bind(fd, reinterpret_cast<const sockaddr*>(&address), family == AF_INET ? sizeof(sockaddr_in) : sizeof address) == 0 &&
+      listen(fd, 1) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   errno = error;
@@ -153,7 +155,8 @@ int main(int, char** argv) {
     map.max_entries = 1;
     return syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map) >= 0;
   });
-  attempt("write-and-execute", [] { return mmap(nullptr, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; });
+  attempt("write-and-execute",
+          [] { return mmap(nullptr, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED; });
   attempt("set-user-id-file", [] { return can_open("/tmp/escaped", O_WRONLY | O_CREAT) && chmod("/tmp/escaped", 04755) == 0; });
   attempt("realtime", [] {
     return in_child([] {

@@ -22,7 +22,7 @@ FIRMWARE = pathlib.Path("/usr/share/OVMF")
 NIC = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
        "ctrl_guest_offloads=off,romfile=")
 # Seconds; a guard against hanging alone: an emulated machine on a busy one is slow.
-PATIENCE = 120
+PATIENCE = 400
 MANAGEMENT_MAC = "52:54:00:00:aa:01"
 
 
@@ -148,7 +148,7 @@ done
         for path in tree.iterdir():
             path.chmod(0o755)
         self.disk = folder / "agent.img"
-        subprocess.run(["mkfs.ext4", "-q", "-L", "agent", "-d", tree, self.disk, "24M"], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-L", "agent", "-d", tree, self.disk, "24M"], stderr=subprocess.DEVNULL, check=True)
         self.path = folder / "agent.socket"
         self.units = {**self.UNITS, **(units or {})}
         self.stream = None
@@ -204,9 +204,18 @@ def flash(disk, size):
     return TOP / shell(readme(disk)[0], cwd=TOP).strip()
 
 
+def flip_a_byte(disk, label, offset):
+    start, _ = partition(disk, label)
+    with open(disk, "r+b") as file:
+        file.seek(start + offset)
+        byte = file.read(1)
+        file.seek(start + offset)
+        file.write(bytes([byte[0] ^ 1]))
+
+
 def partition(disk, label):
     """(first byte, bytes) of a partition."""
-    table = json.loads(subprocess.run(["sfdisk", "--json", disk], stdout=subprocess.PIPE, check=True).stdout)["partitiontable"]
+    table = json.loads(subprocess.run(["sfdisk", "--json", disk], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)["partitiontable"]
     found = next(p for p in table["partitions"] if p["name"] == label)
     return found["start"] * table["sectorsize"], found["size"] * table["sectorsize"]
 

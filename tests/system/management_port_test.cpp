@@ -33,7 +33,8 @@ const std::string& file(const std::vector<system::NetworkFile>& files, std::stri
 
 TEST_CASE("management port: sluice.conf is read with comments, blanks, Windows line ends and a byte order mark") {
   const auto config = system::parse_management_config(
-      "\xEF\xBB\xBF# our rack\r\n\r\n mac=52:54:00:AA:bb:01 # the left one\r\n\tvlan = 100\r\naddress = 192.0.2.10/24\r\naddress=2001:db8::10/64\n"
+      "\xEF\xBB\xBF# our rack\r\n\r\n mac=52:54:00:AA:bb:01 # the left one\r\n\tvlan = 100\r\naddress = "
+      "192.0.2.10/24\r\naddress=2001:db8::10/64\n"
       "gateway = 192.0.2.1\ngateway = fe80::1\nname = rack7");
   REQUIRE(config);
   CHECK(config->mac == "52:54:00:aa:bb:01");
@@ -53,12 +54,15 @@ TEST_CASE("management port: each mistake in sluice.conf is refused with its line
   CHECK(refusal("vlan = 4095") == "line 1: vlan: \"4095\" is not a VLAN from 1 to 4094");
   CHECK(refusal("vlan = 1-2") == "line 1: vlan: \"1-2\" is not a VLAN from 1 to 4094");
   CHECK(refusal("vlan = 1\nvlan = 1") == "line 2: vlan: is given twice");
-  for (const char* address : {"192.0.2.10", "192.0.2.10/33", "192.0.2.10/0", "192.0.2.300/24", "2001:db8::/129", "192.0.2.10/24 255.255.255.0", "/24", ""})
-    CHECK(refusal("address = " + std::string(address)).starts_with("line 1: address: \"" + std::string(address) + "\" is not an address with its prefix"));
+  for (const char* address :
+       {"192.0.2.10", "192.0.2.10/33", "192.0.2.10/0", "192.0.2.300/24", "2001:db8::/129", "192.0.2.10/24 255.255.255.0", "/24", ""})
+    CHECK(refusal("address = " + std::string(address))
+              .starts_with("line 1: address: \"" + std::string(address) + "\" is not an address with its prefix"));
   CHECK(refusal("address = 192.0.2.10/24\ngateway = 192.0.3.1") == "gateway: 192.0.3.1 is in the network of no address that is given");
   CHECK(refusal("address = 192.0.2.10/24\ngateway = 192.0.2.1\ngateway = 192.0.2.2") == "line 3: gateway: is given twice for IPv4");
   CHECK(refusal("gateway = fe80::1").ends_with("is given without an address: DHCP brings its own"));
-  for (const char* name : {"Rack7", "-rack", "rack-", "rack 7", "a.b", ""}) CHECK(refusal("name = " + std::string(name)).starts_with("line 1: name: "));
+  for (const char* name : {"Rack7", "-rack", "rack-", "rack 7", "a.b", ""})
+    CHECK(refusal("name = " + std::string(name)).starts_with("line 1: name: "));
   CHECK(refusal("name = " + std::string(64, 'a')).starts_with("line 1: name: "));
   CHECK(refusal("x\x1b[2J = 1") == "line 1: \"x?[2J\": is not one of mac, vlan, address, gateway, name");  // a terminal shows this
   CHECK(refusal(std::string(20000, '#')) == ": the file is longer than 16 KiB");
