@@ -30,9 +30,13 @@ int main(int argc, char** argv) {
   app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker, of each kind of memory that its ports need")
       ->check(CLI::Range(4096, 1 << 20))
       ->capture_default_str();
-  app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
+  auto* cpus = app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
+  bool pin = false;
+  app.add_flag("--pin", pin, "pins the workers to the last processors, one each, if at least one is left for the rest")->excludes(cpus);
   app.add_option("--reserve", options.reserved, "MAC or PCI address of a device that is no port: the management port");
   CLI11_PARSE(app, argc, argv);
+  if (const unsigned processors = std::thread::hardware_concurrency(); pin && processors > options.workers)
+    for (uint32_t w = 0; w < options.workers; ++w) options.cpus.push_back(static_cast<int>(processors - options.workers + w));
 
   struct sigaction action {};
   action.sa_handler = [](int) { stop = true; };

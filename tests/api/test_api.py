@@ -155,6 +155,15 @@ class Api(unittest.TestCase):
         self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "in1", "packet": "zz"}).json()["errors"][0]["field"], "packet")
         self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "nowhere", "packet": packet}).status, 404)
 
+    def test_devices_lists_what_a_port_can_be_bound_to_and_which_port_is(self):
+        ports = {port["name"]: port["device"] for port in self.lab.get("/api/v1/ports")}
+        devices = self.lab.get("/api/v1/devices")
+        self.assertEqual({d["port"]: d["mac"] for d in devices if d["port"]}, ports)
+        self.assertEqual({d["driver"] for d in devices}, {"veth"})
+        self.assertEqual([d for d in devices if d["management"]], [])
+        self.lab.api("PUT", "/api/v1/config", {"ports": []})
+        self.assertEqual({d["mac"]: d["port"] for d in self.lab.get("/api/v1/devices")}, dict.fromkeys(ports.values(), ""))
+
     def test_the_page_lists_every_route_and_loads_from_no_other_host(self):
         page = self.lab.api("GET", "/", token="").body
         for route in ("/api/v1/config", "/api/v1/maps/{name}", "/api/v1/ledger"):

@@ -181,13 +181,14 @@ done
         return output.strip()
 
 
-def readme(disk, **values):
-    """The commands of the README's section on flashing, a list of lines a block, for this disk and with other values than its examples'."""
+def readme(word, disk, **values):
+    """The commands of the README's section on flashing, of the one block that has this word; for this disk and with other values than its examples'."""
     section = re.search(r"^## Flash it\n(.*?)^## ", (TOP / "README.md").read_text(), re.M | re.S).group(1)
     blocks = [textwrap.dedent(block).strip() for block in re.findall(r"(?:^    .*\n)+", section, re.M)]
     for example, value in {"/dev/sdX": str(disk), "sudo ": "", **values}.items():
         blocks = [block.replace(example, value) for block in blocks]
-    return blocks
+    block, = (block for block in blocks if word in block)
+    return block
 
 
 def shell(script, **kwargs):
@@ -201,7 +202,7 @@ def flash(disk, size):
     """A disk of that many bytes with the image on it, as the README says; the image's path."""
     with open(disk, "wb") as file:
         file.truncate(size)
-    return TOP / shell(readme(disk)[0], cwd=TOP).strip()
+    return TOP / shell(readme("dd if=", disk), cwd=TOP).strip()
 
 
 def flip_a_byte(disk, label, offset):
@@ -218,6 +219,16 @@ def partition(disk, label):
     table = json.loads(subprocess.run(["sfdisk", "--json", disk], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)["partitiontable"]
     found = next(p for p in table["partitions"] if p["name"] == label)
     return found["start"] * table["sectorsize"], found["size"] * table["sectorsize"]
+
+
+def needs_recovery(disk):
+    """Whether the data partition's file system was not put away in order (EXT4_FEATURE_INCOMPAT_RECOVER in its superblock)."""
+    start, _ = partition(disk, "sluice-data")
+    with open(disk, "rb") as file:
+        file.seek(start + 1024)
+        superblock = file.read(1024)
+    assert superblock[0x38:0x3A] == b"\x53\xef", "the data partition holds no ext4"
+    return bool(superblock[0x60] & 4)
 
 
 class Machine:
@@ -243,6 +254,7 @@ class Machine:
                 "qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max",
                 "-smp", "1", "-m", "1024", "-vga", "std", "-no-reboot",
                 "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE_4M.fd'}", "-drive", f"if=pflash,format=raw,file={variables}",
+                "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off",
                 "-drive", f"file={self.disk},format=raw,if=virtio", "-serial", f"file:{self.console}"]
         for name, slot in self.slots.items():
             if name == "management":
@@ -292,6 +304,19 @@ class Machine:
         api = Api(self.port, page["fingerprint"])
         api.log_in(page["secret"])
         return api
+
+    def press_power_button(self):
+        """Why it ended, in QEMU's words: "guest-shutdown" if the system switched itself off."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(str(self.folder / "qmp"))
+            stream = connection.makefile("rw")
+            stream.write('{"execute": "qmp_capabilities"}{"execute": "system_powerdown"}')
+            stream.flush()
+            for line in stream:
+                if (message := json.loads(line)).get("event") == "SHUTDOWN":
+                    return message["data"]["reason"]
+        raise AssertionError("QEMU ended without saying why")
 
     def power_cut(self):
         if self.process:

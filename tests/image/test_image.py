@@ -168,7 +168,7 @@ class Flashed(unittest.TestCase):
         self.assertEqual(text.count("zc:1"), len(PORTS), text)
 
     def test_1_the_readmes_way_to_log_in_works(self):
-        block = machine.readme("", **{"192.0.2.10:443": f"127.0.0.1:{self.first.port}", "abcde-fghij-kmnpq-rstuv": self.page["secret"]})[2]
+        block = machine.readme("openssl", "", **{"192.0.2.10:443": f"127.0.0.1:{self.first.port}", "abcde-fghij-kmnpq-rstuv": self.page["secret"]})
         printed = machine.shell(block, cwd=self.folder)
         self.assertIn("ingerprint=" + self.page["fingerprint"], printed)
         self.assertEqual(len(json.loads(printed[printed.index("["):])), len(PORTS) + 1)
@@ -285,14 +285,15 @@ class Flashed(unittest.TestCase):
         config = self.api.get("/config")
         identity = self.agent.run("cat /etc/machine-id")
         self.first.power_cut()
+        self.assertTrue(machine.needs_recovery(self.first.disk))
         # The management port by name, with a fixed address.
-        block = machine.readme(self.first.disk, **{"192.0.2.10/24": "10.0.2.77/24\\nname = broker-rack7", "192.0.2.1": "10.0.2.2"})[1]
+        block = machine.readme("mcopy", self.first.disk, **{"192.0.2.10/24": "10.0.2.77/24\\nname = broker-rack7", "192.0.2.1": "10.0.2.2"})
         self.assertIn(f"mac = {machine.MANAGEMENT_MAC}", block)
         machine.shell(block, cwd=self.folder)
         folder = self.folder / "again"
         folder.mkdir()
         agent = Agent(folder)
-        again = self.on(Machine(folder, self.first.disk, SECOND_SLOTS, agent, onboard=False, address="10.0.2.77"))
+        again = type(self).again = self.on(Machine(folder, self.first.disk, SECOND_SLOTS, agent, onboard=False, address="10.0.2.77"))
         api = self.ready(again, "second boot")
         page = again.page()
         self.assertEqual((page["fingerprint"], page["secret"]), (self.page["fingerprint"], self.page["secret"]))
@@ -310,7 +311,11 @@ class Flashed(unittest.TestCase):
             again.cables[name].wait_for(lambda frames: len(frames) >= len(sent), f"{len(sent)} packets")
             self.assertEqual(again.cables[name].frames, sent, name)
         balanced(api)
-        again.power_cut()
+
+    def test_9_the_power_button_puts_everything_away_in_order(self):
+        self.assertEqual(self.again.press_power_button(), "guest-shutdown")
+        self.again.power_cut()
+        self.assertFalse(machine.needs_recovery(self.first.disk))
 
     def test_9_a_flipped_byte_in_the_root_slot_is_refused(self):
         wait_for(lambda: self.flipped.process.poll() is not None, "the end of a system that may not start")
