@@ -45,8 +45,8 @@ class Apt:
         return [folder / line.split()[1] for line in printed.splitlines() if line]
 
 
-def mirror(state):
-    """The address that this machine has Debian's main archive from."""
+def mirror(state, archive="Debian"):
+    """The address that this machine has one of Debian's archives from: Debian or Debian-Security."""
     machine = Apt(state / "machine")
     # Which archive an address is shows once its lists are there; the machine's own may be (an image's are not).
     for own in (True, False):
@@ -55,16 +55,17 @@ def mirror(state):
         for line in subprocess.run(["apt-get", *([] if own else machine.options), "indextargets", "--format", "$(LABEL) $(REPO_URI)",
                                     "Created-By: Packages"], capture_output=True, text=True, check=True).stdout.splitlines():
             label, _, uri = line.partition(" ")
-            if label == "Debian":
+            if label == archive:
                 return uri
-    raise SystemExit("apt on this machine has no source of Debian's main archive")
+    raise SystemExit(f"apt on this machine has no source of the archive {archive}")
 
 
 def sources(state, components="main"):
-    """Lines for sources.list: the suite with its updates and backports, from this machine's mirror."""
+    """Lines for sources.list: the suite with its updates, security updates and backports, from this machine's mirrors."""
     options = "arch=amd64" + (f" signed-by={KEYS}" if KEYS.exists() else "")
-    uri = mirror(state)
-    return "".join(f"deb [{options}] {uri} {suite} {components}\n" for suite in (SUITE, f"{SUITE}-updates", f"{SUITE}-backports"))
+    main, security = mirror(state), mirror(state, "Debian-Security")
+    suites = [(main, SUITE), (main, f"{SUITE}-updates"), (main, f"{SUITE}-backports"), (security, f"{SUITE}-security")]
+    return "".join(f"deb [{options}] {uri} {suite} {components}\n" for uri, suite in suites)
 
 
 def apt(state, components="main"):

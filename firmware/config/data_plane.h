@@ -6,11 +6,18 @@
 
 namespace sluice::config {
 
+/// What a preparation is for.
+enum class Purpose {
+  kTry,     ///< a dry run: nothing is kept
+  kChange,  ///< about to be committed: all that can fail fails here
+  kResume,  ///< committed before: what a device cannot do today is that port's fault, and refuses nothing
+};
+
 class DataPlane {
  public:
   virtual ~DataPlane() = default;
-  /// Compiles the configuration and keeps the result ready; all that can fail fails here. dry_run keeps nothing.
-  [[nodiscard]] virtual Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run) = 0;
+  /// Compiles the configuration and keeps the result ready.
+  [[nodiscard]] virtual Result<void> prepare(uint64_t revision, const v1::Config& config, Purpose purpose) = 0;
   /// Puts what was prepared in force.
   [[nodiscard]] virtual Result<void> publish(uint64_t revision) = 0;
 };

@@ -29,7 +29,7 @@ Result<Outcome> Configuration::change(const Author& author, const Edit& edit, bo
   if (auto r = complete(next, config_); !r) return r.error();
   if (auto r = validate(next); !r) return r.error();
   if (google::protobuf::util::MessageDifferencer::Equals(config_, next)) return Outcome{revision_, false, ""};
-  if (auto r = data_plane_.prepare(revision_ + 1, next, dry_run); !r) return r.error();
+  if (auto r = data_plane_.prepare(revision_ + 1, next, dry_run ? Purpose::kTry : Purpose::kChange); !r) return r.error();
   if (dry_run) return Outcome{revision_, true, ""};
 
   const auto committed = store_.commit(config_, next, author.name, author.comment);
@@ -44,7 +44,7 @@ Result<Outcome> Configuration::change(const Author& author, const Edit& edit, bo
 
 Result<void> Configuration::resume() {
   const std::lock_guard lock(mutex_);
-  if (auto r = data_plane_.prepare(revision_, config_, false); !r) return r;
+  if (auto r = data_plane_.prepare(revision_, config_, Purpose::kResume); !r) return r;
   return data_plane_.publish(revision_);
 }
 

@@ -64,9 +64,8 @@ void add(std::string& page, const std::string& what, const std::string& value) {
 
 void add_management(std::string& page, const ConsolePaths& paths) {
   if (const auto fault = first_line(fs::path(paths.setup) / "fault"); !fault.empty()) {
-    add(page, "Management", "none: the boot partition's");
-    add(page, "", fault);
-    return;
+    add(page, "Management", "none, because of a mistake or a missing part:");
+    return add(page, "", fault);
   }
   auto management = settings(fs::path(paths.setup) / "management");
   const std::string device = management["MANAGEMENT_DEVICE"];

@@ -74,11 +74,12 @@ Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request)
   return reply;
 }
 
-Result<void> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, bool dry_run) {
+Result<void> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
   v1::ControlRequest request;
   request.mutable_prepare()->set_revision(revision);
   *request.mutable_prepare()->mutable_config() = config;
-  request.mutable_prepare()->set_dry_run(dry_run);
+  request.mutable_prepare()->set_dry_run(purpose == config::Purpose::kTry);
+  request.mutable_prepare()->set_committed(purpose == config::Purpose::kResume);
   const auto reply = ask(request);
   return reply ? Result<void>() : Result<void>(reply.error());
 }

@@ -1,5 +1,6 @@
 // Chooses the management port and tells systemd-networkd about it. Runs once at boot, as root, when all devices are known.
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -30,12 +31,29 @@ Result<void> write_file(const fs::path& path, const std::string& text) {
 }
 
 Result<system::ManagementConfig> read_config(const std::string& path) {
-  if (!fs::exists(path)) return system::ManagementConfig{};
+  std::error_code error;
+  struct stat folder {
+  }, root{};
+  if (stat(fs::path(path).parent_path().c_str(), &folder) != 0 || stat("/", &root) != 0 || folder.st_dev == root.st_dev)
+    return Error{ErrorCode::kUnreachable, "", "the boot partition that holds it is not there"};
+  if (!fs::exists(path, error) && !error) return system::ManagementConfig{};
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
   if (!file) return Error{ErrorCode::kInvalid, "", "cannot be read"};
   return system::parse_management_config(text.str());
+}
+
+/// The management port; one that is named and not there yet is waited for: some cards take long.
+Result<system::Link> find_port(const system::ManagementConfig& config) {
+  constexpr int kPatienceSeconds = 60;
+  for (int second = 0;; ++second) {
+    const auto links = system::list_links();
+    if (!links) return links.error();
+    auto port = system::choose_management_port(system::management_candidates(*links), config);
+    if (port || port.error().code != ErrorCode::kNotFound || second == kPatienceSeconds) return port;
+    sleep(1);
+  }
 }
 
 Result<void> set_up(const Options& options) {
@@ -44,10 +62,11 @@ Result<void> set_up(const Options& options) {
   if (auto r = write_file(fs::path(options.network) / broker.name, broker.text); !r) return r;
 
   const auto config = read_config(options.config);
-  if (!config) return config.error();
-  const auto links = system::list_links();
-  if (!links) return links.error();
-  const auto port = system::choose_management_port(system::management_candidates(*links), *config);
+  if (!config) {
+    const auto& e = config.error();
+    return Error{e.code, "sluice.conf" + (e.field_path.empty() ? "" : ": " + e.field_path), e.message};
+  }
+  const auto port = find_port(*config);
   if (!port) return port.error();
 
   const std::string name = system::appliance_name(port->mac, *config);
@@ -61,7 +80,7 @@ Result<void> set_up(const Options& options) {
   return write_file(fs::path(options.out) / "management",
                     "MANAGEMENT_DEVICE=" + (config->vlan ? std::string(system::kManagementVlan) : port->netdev) +
                         "\nMANAGEMENT_MAC=" + port->mac + "\nMANAGEMENT_BY=" + (config->addresses.empty() ? "DHCP" : "sluice.conf") +
-                        "\nSLUICED_RESERVE=--reserve=" + port->pci + "\n");
+                        "\nSLUICED_RESERVE=--reserve " + port->mac + " " + port->pci + "\n");
 }
 
 }  // namespace
@@ -75,7 +94,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (auto r = set_up(options); !r) {
     const auto& error = r.error();
-    const std::string fault = "sluice.conf: " + (error.field_path.empty() ? "" : error.field_path + ": ") + error.message;
+    const std::string fault = (error.field_path.empty() ? "" : error.field_path + ": ") + error.message;
     spdlog::critical("{}", fault);
     (void)write_file(fs::path(options.out) / "fault", fault + "\n");
     return 1;

@@ -19,8 +19,8 @@ namespace sluice {
 struct ApplianceOptions {
   uint32_t workers = 1;
   uint32_t frames_per_worker = 65536;
-  std::vector<int> cpus;  ///< one a worker; empty: not pinned
-  std::string reserved;   ///< MAC or PCI address of a device that is no port; empty: none
+  std::vector<int> cpus;              ///< one a worker; empty: not pinned
+  std::vector<std::string> reserved;  ///< MAC and PCI addresses of devices that are no ports
 };
 
 class Appliance {
@@ -29,7 +29,8 @@ class Appliance {
   ~Appliance();
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
-  [[nodiscard]] Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run);
+  /// committed: what today's devices cannot do is left to Status.
+  [[nodiscard]] Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
   /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
   [[nodiscard]] Result<void> publish(uint64_t revision);
 

@@ -16,12 +16,15 @@ void set_error(v1::ControlReply& reply, const Error& error) {
   reply.mutable_error()->set_message(error.message);
 }
 
+Result<void> prepare(const v1::Prepare& request, Appliance& appliance) {
+  return appliance.prepare(request.revision(), request.config(), request.dry_run(), request.committed());
+}
+
 v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance) {
   v1::ControlReply reply;
   switch (request.request_case()) {
     case v1::ControlRequest::kPrepare:
-      if (auto r = appliance.prepare(request.prepare().revision(), request.prepare().config(), request.prepare().dry_run()); !r)
-        set_error(reply, r.error());
+      if (auto r = prepare(request.prepare(), appliance); !r) set_error(reply, r.error());
       else reply.mutable_prepared();
       break;
     case v1::ControlRequest::kPublish:

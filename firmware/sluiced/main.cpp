@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   auto* cpus = app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
   bool pin = false;
   app.add_flag("--pin", pin, "pins the workers to the last processors, one each, if at least one is left for the rest")->excludes(cpus);
-  app.add_option("--reserve", options.reserved, "MAC or PCI address of a device that is no port: the management port");
+  app.add_option("--reserve", options.reserved, "MAC and PCI address of the management port: what has one of them is no port");
   CLI11_PARSE(app, argc, argv);
   if (const unsigned processors = std::thread::hardware_concurrency(); pin && processors > options.workers)
     for (uint32_t w = 0; w < options.workers; ++w) options.cpus.push_back(static_cast<int>(processors - options.workers + w));

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "port/multi_buffer.h"
 #include "port/xsk_probe.h"
+#include "system/service.h"
 #include "system/xdp_features.h"
 
 namespace sluice {
@@ -25,7 +26,8 @@ bool same(const compile::PortPlan& a, const compile::PortPlan& b) {
 
 }  // namespace
 
-Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers, std::string reserved)
+Panel::Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers,
+             std::vector<std::string> reserved)
     : memory_(memory), workers_(workers), reserved_(std::move(reserved)) {
   for (unsigned c = 0; c < kMemoryClasses; ++c) {
     const auto memory_class = static_cast<MemoryClass>(c);
@@ -46,7 +48,7 @@ Result<void> Panel::check(const compile::Plan& plan) const {
     const auto& port = plan.ports[i];
     const auto* link = system::find_device(*links, port.device);
     if (!port.enabled || !link) continue;
-    if (auto r = check_reserved(*links, *link, "ports[" + std::to_string(i) + "].device"); !r) return r;
+    if (auto r = check_reserved(*link, "ports[" + std::to_string(i) + "].device"); !r) return r;
     if (!port.multi_buffer()) continue;
     const std::string path = "ports[" + std::to_string(i) + "].mtu";
     const std::string driver = system::driver_of(link->netdev);
@@ -64,9 +66,12 @@ Result<void> Panel::check(const compile::Plan& plan) const {
   return {};
 }
 
-Result<void> Panel::check_reserved(const std::vector<system::Link>& links, const system::Link& link, const std::string& path) const {
-  const auto* reserved = system::find_device(links, reserved_);
-  if (!reserved || reserved->ifindex != link.ifindex) return {};
+bool Panel::is_reserved(const system::Link& link) const {
+  return std::any_of(reserved_.begin(), reserved_.end(), [&](const auto& device) { return link.mac == device || link.pci == device; });
+}
+
+Result<void> Panel::check_reserved(const system::Link& link, const std::string& path) const {
+  if (!is_reserved(link)) return {};
   return Error{ErrorCode::kConflict, path, link.netdev + " is the management port: choose another device"};
 }
 
@@ -167,14 +172,13 @@ void Panel::set_shares(const compile::Shares& shares) {
 void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state) {
   state.closed.port = plan.slot;
   const auto result = [&]() -> Result<void> {
-    const auto links = system::list_links();
-    if (!links) return links.error();
-    if (auto r = check_reserved(*links, link, ""); !r) return r;
+    if (auto r = check_reserved(link, ""); !r) return r;
     for (const auto& [id, other] : ports_)
       if (other.open && other.open->link.ifindex == link.ifindex)
         return Error{ErrorCode::kConflict, "", link.netdev + " is the device of port " + other.open->plan.name + " already"};
     return open(plan, link, shares.of(plan), state);
   }();
+  system::notify_alive();  // a NIC takes its time, and there may be many
   const std::string fault = result ? "" : result.error().message;
   if (fault != state.fault && !result) spdlog::error("port {}: {}", plan.name, fault);  // once, not at every retry
   state.fault = fault;
@@ -338,6 +342,7 @@ void Panel::close(State& state) {
   if (last.tx_dropped) sum.tx_dropped = sum.tx_dropped.value_or(0) + *last.tx_dropped;
   if (last.wire_losses) sum.wire_losses = sum.wire_losses.value_or(0) + *last.wire_losses;
   closing_.push_back({port.loan, port.link.ifindex, static_cast<uint32_t>(port.queues.size())});
+  system::notify_alive();
   state.open.reset();  // the sockets close; what the kernel holds of our frames is ours again when reclaim() finds the queues released
   reclaim();
 }

@@ -23,8 +23,8 @@ namespace sluice {
 /// Control thread.
 class Panel {
  public:
-  /// reserved: MAC or PCI address of the device that is no port, the management port; empty: none.
-  Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers, std::string reserved);
+  /// reserved: MAC and PCI addresses of the management port; whatever has one of them is no port.
+  Panel(FrameMemory& memory, const FrameLayout& layout, std::vector<std::unique_ptr<Worker>>& workers, std::vector<std::string> reserved);
   ~Panel();
   /// Closes every port, before the workers end. The programs stay pinned: the next daemon takes them over.
   void close_all();
@@ -83,8 +83,8 @@ class Panel {
   void try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state);
   Result<void> open(const compile::PortPlan& plan, const system::Link& link, const compile::Share& share, State& state);
   Result<void> open_sockets(Open& port, uint32_t queues);
-  [[nodiscard]] Result<void> check_reserved(const std::vector<system::Link>& links, const system::Link& link,
-                                            const std::string& path) const;
+  [[nodiscard]] bool is_reserved(const system::Link& link) const;
+  [[nodiscard]] Result<void> check_reserved(const system::Link& link, const std::string& path) const;
   void report_devices(const compile::Plan& plan, const std::vector<system::Link>& links, v1::Status& status) const;
   [[nodiscard]] Loan new_loan();
   Result<void> await_release(const system::Link& link);
@@ -100,7 +100,7 @@ class Panel {
   std::array<std::unique_ptr<XskUmem>, kMemoryClasses> umems_;
   FrameMemory& memory_;
   std::vector<std::unique_ptr<Worker>>& workers_;
-  std::string reserved_;
+  std::vector<std::string> reserved_;
   std::map<std::string, State> ports_;  ///< by port id
   std::vector<Closing> closing_;
   compile::Shares shares_;

@@ -43,7 +43,6 @@ std::vector<compile::OutsideCounts> Panel::outside_counts(const compile::Plan& p
 }
 
 void Panel::report_devices(const compile::Plan& plan, const std::vector<system::Link>& links, v1::Status& status) const {
-  const auto* reserved = system::find_device(links, reserved_);
   for (const auto& link : links) {
     const std::string driver = link.stacked ? "" : system::driver_of(link.netdev);
     if (link.pci.empty() && driver != "veth") continue;
@@ -54,7 +53,7 @@ void Panel::report_devices(const compile::Plan& plan, const std::vector<system::
     out->set_driver(driver);
     out->set_up(link.up);
     out->set_carrier(link.carrier);
-    out->set_management(reserved && reserved->ifindex == link.ifindex);
+    out->set_management(!link.stacked && is_reserved(link));
     if (const auto features = system::xdp_features(link.ifindex)) out->set_zero_copy(*features & system::kXdpZeroCopy);
     for (const auto& port : plan.ports)
       if (const auto* bound = system::find_device(links, port.device); bound && bound->ifindex == link.ifindex) out->set_port(port.name);

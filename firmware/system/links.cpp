@@ -53,7 +53,7 @@ bool is_stacked(const nlattr* link_info) {
   return false;
 }
 
-/// The PCI device that a device on another bus (virtio) is on; empty: none.
+/// The PCI device that a virtio device is; empty: none.
 std::string pci_above(const std::string& netdev) {
   std::error_code error;
   auto path = std::filesystem::canonical("/sys/class/net/" + netdev + "/device", error);
@@ -69,7 +69,7 @@ int read_link(const nlmsghdr* header, void* out) {
   link.up = (info->ifi_flags & IFF_UP) != 0;
   link.carrier = (info->ifi_flags & IFF_RUNNING) != 0;
   std::string permanent;
-  bool on_pci = false;
+  std::string_view bus;
   const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
   const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(header, sizeof *info));
   for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute)) {
@@ -80,7 +80,7 @@ int read_link(const nlmsghdr* header, void* out) {
       case IFLA_MTU: link.mtu = mnl_attr_get_u32(attribute); break;
       case IFLA_LINKINFO: link.stacked = is_stacked(attribute); break;
       case IFLA_PARENT_DEV_NAME: link.pci = mnl_attr_get_str(attribute); break;
-      case IFLA_PARENT_DEV_BUS_NAME: on_pci = std::string_view(mnl_attr_get_str(attribute)) == "pci"; break;
+      case IFLA_PARENT_DEV_BUS_NAME: bus = mnl_attr_get_str(attribute); break;
       case IFLA_STATS64: {
         rtnl_link_stats64 s{};
         std::memcpy(&s, mnl_attr_get_payload(attribute), std::min<std::size_t>(sizeof s, mnl_attr_get_payload_len(attribute)));
@@ -92,7 +92,8 @@ int read_link(const nlmsghdr* header, void* out) {
     }
   }
   if (!permanent.empty()) link.mac = permanent;
-  if (!link.pci.empty() && !on_pci) link.pci = pci_above(link.netdev);
+  // A USB device is on PCI too, some way up; but its controller's address is not its own.
+  if (bus != "pci") link.pci = bus == "virtio" ? pci_above(link.netdev) : "";
   static_cast<std::vector<Link>*>(out)->push_back(std::move(link));
   return MNL_CB_OK;
 }

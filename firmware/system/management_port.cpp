@@ -164,11 +164,13 @@ Result<Link> choose_management_port(const std::vector<Candidate>& candidates, co
   for (const auto& [link, onboard] : candidates) {
     present += (present.empty() ? "" : ", ") + link.mac;
     if (link.mac != config.mac) continue;
-    if (named) return Error{ErrorCode::kConflict, "mac", "two ports have " + config.mac + ": " + named->pci + " and " + link.pci};
+    if (named)
+      return Error{ErrorCode::kConflict, "sluice.conf: mac", "two ports have " + config.mac + ": " + named->pci + " and " + link.pci};
     named = &link;
   }
   if (!named)
-    return Error{ErrorCode::kNotFound, "mac", "no port has " + config.mac + "; there are " + (present.empty() ? "none" : present)};
+    return Error{ErrorCode::kNotFound, "sluice.conf: mac",
+                 "no port has " + config.mac + "; there are " + (present.empty() ? "none" : present)};
   return *named;
 }
 

@@ -119,6 +119,13 @@ int main(int, char** argv) {
       return false;
     });
   });
+  attempt("run-systems-program", [] { return can_run("/usr/lib/systemd/systemd", "--version", nullptr); });
+  attempt("run-from-memory", [] {
+    const int fd = static_cast<int>(syscall(SYS_memfd_create, "escaped", 0));
+    if (fd < 0) return false;
+    close(fd);
+    return true;
+  });
   attempt("write-system", [] { return can_open("/usr/lib/escaped", O_WRONLY | O_CREAT); });
   attempt("write-etc", [] { return can_open("/etc/escaped", O_WRONLY | O_CREAT); });
   attempt("write-boot", [] { return can_open("/boot/escaped", O_WRONLY | O_CREAT); });
