@@ -80,7 +80,7 @@ Result<void> set_up(const Options& options) {
   return write_file(fs::path(options.out) / "management",
                     "MANAGEMENT_DEVICE=" + (config->vlan ? std::string(system::kManagementVlan) : port->netdev) +
                         "\nMANAGEMENT_MAC=" + port->mac + "\nMANAGEMENT_BY=" + (config->addresses.empty() ? "DHCP" : "sluice.conf") +
-                        "\nSLUICED_RESERVE=--reserve " + port->mac + " " + port->pci + "\n");
+                        "\nSLUICED_RESERVE=\"--reserve " + port->mac + " " + port->pci + "\"\n");
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ int main(int, char** argv) {
   });
   attempt("run-systems-program", [] { return can_run("/usr/lib/systemd/systemd", "--version", nullptr); });
   attempt("run-from-memory", [] {
-    const int fd = static_cast<int>(syscall(SYS_memfd_create, "escaped", 0));
+    const int fd = static_cast<int>(syscall(SYS_memfd_create, "escaped", 0x10 /* MFD_EXEC */));
     if (fd < 0) return false;
     close(fd);
     return true;

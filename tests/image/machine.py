@@ -273,11 +273,14 @@ class Machine:
         self.started = time.monotonic()
         self.process = subprocess.Popen([str(word) for word in line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(self.folder / "qemu-errors", "w"))  # noqa: SIM115
-        # The machine's own firmware speaks on every NIC, looking for something to boot from: what counts is what comes once it hands over.
-        self.wait_for_console("BdsDxe: starting")
+        return self
+
+    def wait_for_system(self):
+        """The machine's own firmware speaks on every NIC, looking for something to boot from: what counts is what comes from the moment that the
+        system runs (its first process resets the console)."""
+        self.wait_for_console(r"\x1b\[!p")
         for cable in self.cables.values():
             cable.forget()
-        return self
 
     def read_console(self):
         return self.console.read_bytes().decode(errors="replace")

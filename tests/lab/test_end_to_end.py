@@ -100,7 +100,13 @@ class EndToEnd(unittest.TestCase):
         for name in ("tool3", "tool4", "tool5"):
             self.assertEqual(tshark(self.files[name], "frame.len > 1514"), [])
             self.assertEqual(tshark(self.files[name], "ip.checksum.status == Bad or tcp.checksum.status == Bad or udp.checksum.status == Bad "
-                                    "or icmp.checksum.status == Bad or icmpv6.checksum.status == Bad or _ws.malformed", options=options), [])
+                                    "or icmp.checksum.status == Bad or icmpv6.checksum.status == Bad", options=options), [])
+
+    def test_no_frame_is_malformed_that_was_not_so_on_the_link(self):
+        """iperf3's payload is random: now and then tshark takes it for a protocol and finds it malformed."""
+        on_link = set(selected(self.link_file, "_ws.malformed"))
+        for name in ("tool3", "tool4", "tool5"):
+            self.assertEqual([frame.hex() for frame in selected(self.files[name], "_ws.malformed") if frame not in on_link], [])
 
     def test_each_tool_gets_what_a_tshark_filter_selects(self):
         self.assert_same_packets(self.got["tool1"], selected(self.link_file, WEB_FILTER))
