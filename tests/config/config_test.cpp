@@ -41,7 +41,9 @@ struct Folder {
 struct Plane final : config::DataPlane {
   std::optional<Error> prepare_error, publish_error;
   uint64_t published = 0;
-  Result<void> prepare(uint64_t, const v1::Config&, config::Purpose) override { return prepare_error ? Result<void>(*prepare_error) : Result<void>(); }
+  Result<void> prepare(uint64_t, const v1::Config&, config::Purpose) override {
+    return prepare_error ? Result<void>(*prepare_error) : Result<void>();
+  }
   Result<void> publish(uint64_t revision) override {
     if (publish_error) return *publish_error;
     published = revision;
