@@ -41,7 +41,9 @@ struct Folder {
 struct Plane final : config::DataPlane {
   std::optional<Error> prepare_error, publish_error;
   uint64_t published = 0;
-  Result<void> prepare(uint64_t, const v1::Config&, config::Purpose) override {
+  config::Purpose purpose{};  ///< of the last preparation
+  Result<void> prepare(uint64_t, const v1::Config&, config::Purpose wanted) override {
+    purpose = wanted;
     return prepare_error ? Result<void>(*prepare_error) : Result<void>();
   }
   Result<void> publish(uint64_t revision) override {
@@ -199,5 +201,6 @@ TEST_CASE("configuration: nothing changes unless every step succeeds, and nothin
   CHECK_FALSE(outcome->warning.empty());
   plane.publish_error.reset();
   REQUIRE(configuration.resume());
+  CHECK(plane.purpose == config::Purpose::kResume);  // no device of today may refuse what was committed
   CHECK(plane.published == 2);
 }
