@@ -161,8 +161,10 @@ class Api(unittest.TestCase):
         self.assertEqual({d["port"]: d["mac"] for d in devices if d["port"]}, ports)
         self.assertEqual({d["driver"] for d in devices}, {"veth"})
         self.assertEqual([d for d in devices if d["management"]], [])
-        self.lab.api("PUT", "/api/v1/config", {"ports": []})
-        self.assertEqual({d["mac"]: d["port"] for d in self.lab.get("/api/v1/devices")}, dict.fromkeys(ports.values(), ""))
+        port = self.lab.get("/api/v1/ports/tool3")
+        self.addCleanup(self.lab.put, "/api/v1/ports/tool3", port)
+        self.lab.put("/api/v1/ports/tool3", {**port, "device": ""})
+        self.assertEqual([d["mac"] for d in self.lab.get("/api/v1/devices") if not d["port"]], [port["device"]])
 
     def test_the_page_lists_every_route_and_loads_from_no_other_host(self):
         page = self.lab.api("GET", "/", token="").body
