@@ -11,12 +11,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import textwrap
 import threading
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests/lab"))
+from harness import Answer  # noqa: E402
+
 FIRMWARE = pathlib.Path("/usr/share/OVMF")
 # virtio-net only lends its rings to AF_XDP when addresses pass the DMA interface and no offload reshapes frames. Nobody boots from it.
 NIC = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,"
@@ -78,14 +82,6 @@ class Cable:
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
             self.connection.close()
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    def json(self):
-        return json.loads(self.body)
 
 
 class Api:
