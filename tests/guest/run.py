@@ -68,7 +68,7 @@ def command(image, initramfs, nics, state, memory, cpus):
     # A single thread for all emulated processors: with one each, QEMU 7.2 lets kernels trip over the breakpoints of their own code patching.
     line = ["setpriv", "--pdeathsig", "KILL",  # does not outlive us, however we end
             "qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-machine", "q35",
-            "-accel", "tcg,thread=single", "-cpu", "max", "-smp", str(cpus), "-m", str(memory), "-kernel", image / "vmlinuz", "-initrd", initramfs,
+            "-accel", "tcg,thread=single", "-cpu", "max,-erms,-fsrm", "-smp", str(cpus), "-m", str(memory), "-kernel", image / "vmlinuz", "-initrd", initramfs,
             # The kernel's warnings go to the console too: when it panics they are all that is left. Its watchdogs would only notice how busy
             # this machine is.
             "-append", "console=ttyS0 loglevel=5 panic=-1 oops=panic ipv6.disable=1 mitigations=off nowatchdog "

@@ -1,6 +1,8 @@
 """An appliance in QEMU: a disk that an image was flashed to, and NICs whose cables end in this process."""
 import base64
 import contextlib
+import ctypes
+import fcntl
 import hashlib
 import http.client
 import json
@@ -10,6 +12,7 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,8 +42,9 @@ def mac_of(port):
 class Cable:
     """The far end of a NIC's cable: frames in and out, in order, none lost (a full far end waits)."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, arrive=None):
+        """arrive: gets each frame, instead of the list."""
+        self.path, self.arrive = path, arrive or self.keep
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(1)
@@ -57,10 +61,13 @@ class Cable:
             stream = self.connection.makefile("rb")
             while len(head := stream.read(4)) == 4:
                 frame = stream.read(int.from_bytes(head, "big"))
-                with self.changed:
-                    self.frames.append(frame)
-                    self.times.append(time.monotonic())
-                    self.changed.notify_all()
+                self.arrive(frame)
+
+    def keep(self, frame):
+        with self.changed:
+            self.frames.append(frame)
+            self.times.append(time.monotonic())
+            self.changed.notify_all()
 
     def send(self, frame):
         self.connection.sendall(len(frame).to_bytes(4, "big") + frame)
@@ -84,20 +91,75 @@ class Cable:
             self.connection.close()
 
 
+class Room:
+    """Where a management port's cable ends at an engineer's notebook, without a DHCP server: a namespace with a tap. On the cable frames are tagged for the
+    notebook's VLAN, if it is in one; what has no such tag does not reach it."""
+
+    def __init__(self, folder, name, address, vlan=None):
+        """address: the notebook's own, with its prefix length."""
+        self.name, self.tag = f"sluice-image-{os.getpid()}-{name}", struct.pack(">HH", 0x8100, vlan) if vlan else b""
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.cable = Cable(folder / f"{name}-cable", self.arrive)
+        with self.inside():
+            self.tap = os.open("/dev/net/tun", os.O_RDWR)
+            fcntl.ioctl(self.tap, 0x400454CA, struct.pack("16sH22x", b"notebook", 0x1002))  # TUNSETIFF, IFF_TAP | IFF_NO_PI
+        for words in (("link", "set", "notebook", "up"), ("address", "add", address, "dev", "notebook")):
+            subprocess.run(["ip", "-n", self.name, *words], check=True)
+        threading.Thread(target=self.send, daemon=True).start()
+
+    def arrive(self, frame):
+        if frame[12:12 + len(self.tag)] == self.tag:
+            os.write(self.tap, frame[:12] + frame[12 + len(self.tag):])
+
+    def send(self):
+        with contextlib.suppress(OSError):
+            while frame := os.read(self.tap, 65536):
+                if self.cable.connection:
+                    self.cable.send(frame[:12] + self.tag + frame[12:])
+
+    @contextlib.contextmanager
+    def inside(self):
+        """This thread is in the room."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{self.name}", "rb") as room, open("/proc/thread-self/ns/net", "rb") as home:
+            if libc.setns(room.fileno(), 0) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            try:
+                yield
+            finally:
+                if libc.setns(home.fileno(), 0) != 0:
+                    os.abort()  # in the wrong room nothing that follows is true
+
+    def connect(self, address):
+        with self.inside():
+            return socket.create_connection(address, timeout=120)
+
+    def close(self):
+        self.cable.close()
+        subprocess.run(["ip", "netns", "del", self.name], check=False)
+
+
 class Api:
     """REST from outside: the certificate is trusted because its fingerprint is the one that the console shows."""
 
-    def __init__(self, port, fingerprint):
-        self.port, self.token = port, ""
-        pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=60)
-        seen = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    def __init__(self, address, fingerprint, room=None):
+        """address: (host, port)."""
+        self.address, self.token = address, ""
+        self.connect = room.connect if room else lambda address: socket.create_connection(address, timeout=120)
+        stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+        with self.connect(address) as connection, stranger.wrap_socket(connection) as secured:
+            certificate = secured.getpeercert(binary_form=True)
+        seen = hashlib.sha256(certificate).hexdigest()
         if seen != fingerprint.replace(":", "").lower():
             raise AssertionError(f"the server's certificate is {seen}, and the console shows {fingerprint}")
-        self.context = ssl.create_default_context(cadata=pem)
+        self.context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
+        self.context.check_hostname = False  # its fingerprint was compared: it is known better than by a name
 
     def ask(self, method, path, body=None):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=120)
+        connection = http.client.HTTPSConnection(*self.address, context=self.context)
         with contextlib.closing(connection):
+            connection.sock = self.context.wrap_socket(self.connect(self.address))
             headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
@@ -231,8 +293,9 @@ class Machine:
     """Runs from start() to power_cut(). slots: the PCI slot of each NIC, "management" among them: not the order of the command line decides
     which comes first, but the slot."""
 
-    def __init__(self, folder, disk, slots=None, agent=None, onboard=True, address="10.0.2.15"):
-        self.folder, self.disk, self.agent, self.onboard, self.address = folder, disk, agent, onboard, address
+    def __init__(self, folder, disk, slots=None, agent=None, onboard=True, room=None):
+        """room: where the management port's cable ends; else at QEMU's own network, that has a DHCP server and a door from this machine."""
+        self.folder, self.disk, self.agent, self.onboard, self.room = folder, disk, agent, onboard, room
         self.slots = slots or {"management": 4}
         self.console = folder / "console"
         self.cables = {}
@@ -247,15 +310,15 @@ class Machine:
         variables = self.folder / "variables.fd"
         shutil.copy(FIRMWARE / "OVMF_VARS_4M.fd", variables)
         line = ["setpriv", "--pdeathsig", "KILL",  # does not outlive us, however we end
-                "qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max",
+                "qemu-system-x86_64", "-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max,-erms,-fsrm",
                 "-smp", "1", "-m", "1024", "-vga", "std", "-no-reboot",
                 "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE_4M.fd'}", "-drive", f"if=pflash,format=raw,file={variables}",
                 "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off",
                 "-drive", f"file={self.disk},format=raw,if=virtio", "-serial", f"file:{self.console}"]
         for name, slot in self.slots.items():
             if name == "management":
-                line += ["-netdev", f"user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{self.address}:443",
-                         "-device", f"virtio-net-pci,id=nic-management,netdev=management,mac={MANAGEMENT_MAC},addr={slot:#x},romfile="]
+                netdev = f"stream,server=off,addr.type=unix,addr.path={self.room.cable.path}" if self.room else f"user,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-10.0.2.15:443"
+                line += ["-netdev", netdev + ",id=management", "-device", f"virtio-net-pci,id=nic-management,netdev=management,mac={MANAGEMENT_MAC},addr={slot:#x},romfile="]
                 if self.onboard:
                     line += ["-smbios", "type=41,designation=LAN,instance=1,kind=ethernet,pcidev=nic-management"]
                 continue
@@ -298,9 +361,13 @@ class Machine:
                                       r"  First login +(?P<secret>\S+)\r\n")
         return {**found.groupdict(), "fingerprint": found["first"] + found["second"]}
 
+    def door(self):
+        """Where its management answers: (host, port)."""
+        return (re.fullmatch("https://([^/]+)/", self.page()["address"])[1], 443) if self.room else ("127.0.0.1", self.port)
+
     def api(self):
         page = self.page()
-        api = Api(self.port, page["fingerprint"])
+        api = Api(self.door(), page["fingerprint"], self.room)
         api.log_in(page["secret"])
         return api
 
