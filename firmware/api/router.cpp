@@ -1,5 +1,7 @@
 #include "api/router.h"
 
+#include <algorithm>
+#include <charconv>
 #include <optional>
 #include <string_view>
 
@@ -18,8 +20,11 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
   Arguments arguments;
   while (!pattern.empty() && !path.empty()) {
     const auto expected = next_segment(pattern);
-    const auto given = next_segment(path);
+    auto given = next_segment(path);
     if (expected.starts_with("/{")) {
+      const auto verb = expected.substr(expected.find('}') + 1);  // ":rename"
+      if (!given.ends_with(verb)) return std::nullopt;
+      given.remove_suffix(verb.size());
       if (given.size() < 2) return std::nullopt;
       arguments.emplace_back(given.substr(1));
     } else if (expected != given) {
@@ -27,6 +32,33 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
     }
   }
   return pattern.empty() && path.empty() ? std::optional(arguments) : std::nullopt;
+}
+
+/// A mistyped parameter must not be taken for its absence: "?dryrun=true" would change what it should only try.
+Result<void> check_parameters(const Route& route, const Request& request) {
+  for (const auto& [name, value] : request.query) {
+    const auto known = std::find_if(route.parameters.begin(), route.parameters.end(), [&name](const Parameter& p) { return p.name == name; });
+    if (known == route.parameters.end()) {
+      std::string all;
+      for (const auto& p : route.parameters) all += (all.empty() ? "" : ", ") + p.name;
+      return Error{ErrorCode::kInvalid, name, "is no parameter of this route; " + (all.empty() ? "it has none" : "it has " + all)};
+    }
+    uint64_t n = 0;
+    const auto [stop, failed] = std::from_chars(value.data(), value.data() + value.size(), n);
+    switch (known->type) {
+      case Parameter::Type::kFlag:
+        if (value != "true" && value != "false") return Error{ErrorCode::kInvalid, name, "must be true or false"};
+        break;
+      case Parameter::Type::kNumber:
+        if (failed != std::errc{} || stop != value.data() + value.size() || n < known->min || n > known->max)
+          return Error{ErrorCode::kInvalid, name, "must be a number from " + std::to_string(known->min) + " to " + std::to_string(known->max)};
+        break;
+      case Parameter::Type::kText:
+        if (known->max && value.size() > known->max)
+          return Error{ErrorCode::kInvalid, name, "is longer than " + std::to_string(known->max) + " bytes"};
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -43,6 +75,7 @@ Response Router::handle(const Request& request) const {
     }
     if (!route.open)
       if (auto r = authorise_(request); !r) return problem(r.error());
+    if (auto r = check_parameters(route, request); !r) return problem(r.error());
     return route.handle(request, *arguments);
   }
   if (allowed.empty()) return problem(404, "Not found", "there is nothing at " + request.path + "; the page at / lists what there is");

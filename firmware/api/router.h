@@ -1,5 +1,7 @@
-// The route table: what the API consists of. The page at / and every 404 and 405 come from it.
+// The route table: what the API consists of. The page at /, the OpenAPI document and every 404, 405 and unknown parameter come from it.
 #pragma once
+
+#include <google/protobuf/descriptor.h>
 
 #include <functional>
 #include <string>
@@ -12,11 +14,28 @@ namespace sluice::api {
 /// Values of the placeholders of a route's pattern, in order.
 using Arguments = std::vector<std::string>;
 
+/// What a body is: one message, or a list of them.
+struct Body {
+  const google::protobuf::Descriptor* type = nullptr;  ///< none: no body
+  bool list = false;
+};
+
+/// A query parameter. All are optional.
+struct Parameter {
+  std::string name;
+  std::string summary;
+  enum class Type { kText, kNumber, kFlag } type = Type::kText;
+  uint64_t min = 0, max = 0;  ///< of a number; of a text the longest length is max
+};
+
 struct Route {
   std::string method;
-  std::string pattern;  ///< "/api/v1/maps/{name}"
+  std::string pattern;  ///< "/api/v1/maps/{name}", "/api/v1/maps/{name}:rename"
   std::string summary;  ///< one line for the page
   bool open = false;    ///< needs no token
+  Body takes, gives;
+  std::vector<Parameter> parameters;
+  unsigned status = 200;  ///< of success
   std::function<Response(const Request&, const Arguments&)> handle;
 };
 

@@ -11,6 +11,8 @@
 #include <set>
 #include <sstream>
 
+#include "sluice/v1/options.pb.h"
+
 namespace sluice::config {
 namespace {
 
@@ -249,6 +251,7 @@ json::value write_value(const pb::Message& message, const Field& field, int i) {
     }
     case Field::CPPTYPE_STRING: {
       const auto text = many ? r->GetRepeatedString(message, &field, i) : r->GetString(message, &field);
+      if (field.options().GetExtension(v1::limits).raw_json()) return json::parse(text);
       return json::value(field.type() == Field::TYPE_BYTES ? base64(text) : text);
     }
     case Field::CPPTYPE_MESSAGE: return write_message(many ? r->GetRepeatedMessage(message, &field, i) : r->GetMessage(message, &field));
@@ -334,6 +337,10 @@ Result<void> from_json(std::string_view text, pb::Message& out) {
 }
 
 std::string to_json(const pb::Message& message) { return json::serialize(write_message(message)); }
+
+std::string to_json(const pb::Message& message, const pb::FieldDescriptor& field, int index) {
+  return json::serialize(write_value(message, field, index));
+}
 
 std::string to_json_pretty(const pb::Message& message) {
   std::ostringstream out;

@@ -18,6 +18,9 @@ namespace sluice::config {
 /// Every field without presence is printed, a field with presence where it is set.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
 
+/// One value of a field; index: of a repeated one.
+[[nodiscard]] std::string to_json(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field, int index = 0);
+
 /// The same on several lines, for people.
 [[nodiscard]] std::string to_json_pretty(const google::protobuf::Message& message);
 

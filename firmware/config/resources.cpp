@@ -223,6 +223,18 @@ Result<void> complete(v1::Config& config, const v1::Config& before, const std::f
   return {};
 }
 
+Result<void> check_references(const v1::Config& config) {
+  std::map<std::string, std::set<std::string>> ids;
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) ids[collection->name()].insert(id_of(resource(config, collection, i)));
+  v1::Config copy = config;  // for_references() may change what it visits
+  return for_references(copy, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+    const std::string& target = limits_of(f).refers_to();
+    if (ids[target].contains(get_reference(m, f, i))) return {};
+    return Error{ErrorCode::kInvalid, path, "the " + singular(find_collection(target)) + " that it names is gone"};
+  });
+}
+
 v1::Config with_names(const v1::Config& config) {
   v1::Config out = config;
   std::map<std::string, std::string> names;  // ids are unique over all collections
@@ -234,6 +246,13 @@ v1::Config with_names(const v1::Config& config) {
     return {};
   });
   return out;
+}
+
+void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id) {
+  (void)for_references(config, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
+    if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == name) set_reference(m, f, i, id);
+    return {};
+  });
 }
 
 std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id) {

@@ -43,8 +43,14 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 /// an equal rule of the same map. Then turns references by name into ids. Errors name the reference that leads nowhere.
 [[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id);
 
+/// Whether every reference, by id, leads to a resource. Errors: the first that does not, by its path.
+[[nodiscard]] Result<void> check_references(const v1::Config& config);
+
 /// The same configuration with references by name, as people read and write it.
 [[nodiscard]] v1::Config with_names(const v1::Config& config);
+
+/// Turns the references to this resource into references by its id, which complete() understands too: so that it can be renamed.
+void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id);
 
 /// Who refers to this resource: "maps/web-to-ids (sources.ports[0])".
 [[nodiscard]] std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id);

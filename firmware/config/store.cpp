@@ -3,11 +3,10 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <SQLiteCpp/VariadicBind.h>
 
-#include <map>
+#include <algorithm>
 
 #include "base/clock.h"
 #include "config/migrate.h"
-#include "config/resources.h"
 
 namespace sluice::config {
 namespace {
@@ -16,37 +15,33 @@ Error failed(const char* what, const std::exception& e) {
   return {ErrorCode::kInternal, "", std::string("database: ") + what + ": " + e.what()};
 }
 
-/// A resource as a row.
-struct Row {
-  std::string body;
-  int position = 0;
-  bool operator==(const Row&) const = default;
-};
-using Key = std::pair<std::string, std::string>;  // kind, id
+Row row_at(SQLite::Statement& statement, int body, int position) {
+  return {statement.getColumn(body).getString(), statement.getColumn(position).getInt()};
+}
 
-constexpr const char* kSystem = "system";
+void bind_blob(SQLite::Statement& statement, int index, const std::string& bytes) {
+  statement.bind(index, bytes.data(), static_cast<int>(bytes.size()));
+}
 
-/// Labels are a Protobuf map, whose order in bytes is free: deterministic, so that equal resources are equal rows.
-std::string bytes_of(const google::protobuf::Message& message) {
-  std::string out;
-  google::protobuf::io::StringOutputStream stream(&out);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
+/// One row of kRevisionColumns.
+Revision revision_at(SQLite::Statement& row) {
+  Revision out;
+  out.number = static_cast<uint64_t>(row.getColumn(0).getInt64());
+  out.created_ns = static_cast<uint64_t>(row.getColumn(1).getInt64());
+  out.author = row.getColumn(2).getString();
+  out.comment = row.getColumn(3).getString();
+  out.label = row.getColumn(4).getString();
+  out.changes_known = row.getColumn(5).getInt() != 0;
+  if (!row.getColumn(6).isNull())
+    out.confirmation = Confirmation{row.getColumn(6).getString(), static_cast<uint32_t>(row.getColumn(7).getInt()),
+                                    static_cast<uint64_t>(row.getColumn(8).getInt64()), row.getColumn(9).getString()};
   return out;
 }
+constexpr const char* kRevisionColumns =
+    "SELECT r.number, r.created_ns, r.author, r.comment, r.label, EXISTS (SELECT 1 FROM change c WHERE c.revision = r.number), "
+    "f.state, f.timeout_s, f.deadline_ns, f.reason FROM revision r LEFT JOIN confirmation f ON f.revision = r.number ";
 
-std::map<Key, Row> rows_of(const v1::Config& config) {
-  std::map<Key, Row> rows;
-  if (config.has_system()) rows[{kSystem, ""}] = {bytes_of(config.system()), 0};
-  for (const auto* collection : collections())
-    for (int i = 0; i < count(config, collection); ++i) {
-      const auto& m = resource(config, collection, i);
-      rows[{collection->name(), id_of(m)}] = {bytes_of(m), i};
-    }
-  return rows;
-}
+Error no_such_revision(uint64_t number) { return {ErrorCode::kNotFound, "", "there is no revision " + std::to_string(number)}; }
 
 }  // namespace
 
@@ -63,33 +58,60 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path) try {
   return failed(("opening " + path).c_str(), e);
 }
 
-Result<Store::Loaded> Store::load() try {
-  Loaded out;
-  out.revision = static_cast<uint64_t>(db_->execAndGet("SELECT coalesce(max(number), 0) FROM revision").getInt64());
-  SQLite::Statement rows(*db_, "SELECT kind, id, body FROM resource ORDER BY kind, position");
-  while (rows.executeStep()) {
-    const std::string kind = rows.getColumn(0).getString();
-    const std::string body = rows.getColumn(2).getString();
-    const auto* collection = find_collection(kind);
-    auto* m = kind == kSystem ? out.config.mutable_system()
-              : collection    ? out.config.GetReflection()->AddMessage(&out.config, collection)
-                              : static_cast<google::protobuf::Message*>(nullptr);
-    if (!m || !m->ParseFromString(body))
-      return Error{ErrorCode::kInternal, kind + "/" + rows.getColumn(1).getString(), "cannot be read from the database"};
-  }
-  return out;
+Result<uint64_t> Store::newest() try {
+  return static_cast<uint64_t>(db_->execAndGet("SELECT coalesce(max(number), 0) FROM revision").getInt64());
 } catch (const std::exception& e) {
-  return failed("reading the configuration", e);
+  return failed("reading revisions", e);
 }
 
-Result<uint64_t> Store::commit(const v1::Config& before, const v1::Config& after, const std::string& author,
-                               const std::string& comment) try {
-  const auto old_rows = rows_of(before);
-  const auto new_rows = rows_of(after);
+Rows Store::stored_rows() {
+  Rows rows;
+  SQLite::Statement statement(*db_, "SELECT kind, id, body, position FROM resource");
+  while (statement.executeStep()) rows[{statement.getColumn(0).getString(), statement.getColumn(1).getString()}] = row_at(statement, 2, 3);
+  return rows;
+}
+
+Result<Rows> Store::rows_at(uint64_t revision) try {
+  const auto last = newest();
+  if (!last) return last.error();
+  if (revision > *last) return no_such_revision(revision);
+  if (revision == 0 && *last == 0) return Rows{};
+
+  Rows rows;
+  SQLite::Statement kept(*db_, "SELECT kind, id, body, position FROM kept WHERE revision = ?");
+  kept.bind(1, static_cast<int64_t>(revision));
+  while (kept.executeStep()) rows[{kept.getColumn(0).getString(), kept.getColumn(1).getString()}] = row_at(kept, 2, 3);
+  if (rows.empty()) {
+    SQLite::Statement known(*db_, "SELECT count(DISTINCT revision) FROM change WHERE revision > ?");
+    known.bind(1, static_cast<int64_t>(revision));
+    known.executeStep();
+    if (static_cast<uint64_t>(known.getColumn(0).getInt64()) != *last - revision)
+      return Error{ErrorCode::kNotFound, "", "the changes since revision " + std::to_string(revision) + " are forgotten; label a revision to keep it"};
+    rows = stored_rows();
+    SQLite::Statement undo(*db_, "SELECT kind, id, before, position_before FROM change WHERE revision > ? ORDER BY revision DESC");
+    undo.bind(1, static_cast<int64_t>(revision));
+    while (undo.executeStep()) {
+      const Key key{undo.getColumn(0).getString(), undo.getColumn(1).getString()};
+      if (undo.getColumn(3).isNull()) rows.erase(key);
+      else rows[key] = row_at(undo, 2, 3);
+    }
+  }
+  SQLite::Statement written(*db_, "SELECT digest FROM revision WHERE number = ?");
+  written.bind(1, static_cast<int64_t>(revision));
+  if (written.executeStep() && !written.getColumn(0).isNull() && written.getColumn(0).getString() != digest(rows))
+    return Error{ErrorCode::kInternal, "", "revision " + std::to_string(revision) + " is damaged: it is not as it was written"};
+  return rows;
+} catch (const std::exception& e) {
+  return failed("reading a revision", e);
+}
+
+Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s) try {
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
+  const Rows before = stored_rows();
   const int64_t number = db_->execAndGet("SELECT coalesce(max(number), 0) + 1 FROM revision").getInt64();
-  SQLite::Statement revision(*db_, "INSERT INTO revision VALUES (?, ?, ?, ?)");
-  SQLite::bind(revision, number, static_cast<int64_t>(wall_ns()), author, comment);
+  SQLite::Statement revision(*db_, "INSERT INTO revision (number, created_ns, author, comment, digest) VALUES (?, ?, ?, ?, ?)");
+  SQLite::bind(revision, number, static_cast<int64_t>(wall_ns()), author.name, author.comment);
+  bind_blob(revision, 5, digest(after));
   revision.exec();
 
   SQLite::Statement put(*db_, "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?)");
@@ -101,46 +123,146 @@ Result<uint64_t> Store::commit(const v1::Config& before, const v1::Config& after
     log.bind(1, number);
     log.bind(2, key.first);
     log.bind(3, key.second);
-    if (was) log.bind(4, was->body.data(), static_cast<int>(was->body.size())), log.bind(6, was->position);
-    if (is) log.bind(5, is->body.data(), static_cast<int>(is->body.size())), log.bind(7, is->position);
+    if (was) bind_blob(log, 4, was->body), log.bind(6, was->position);
+    if (is) bind_blob(log, 5, is->body), log.bind(7, is->position);
     log.exec();
   };
-  for (const auto& [key, row] : new_rows) {
-    const auto was = old_rows.find(key);
-    if (was != old_rows.end() && was->second == row) continue;
+  for (const auto& [key, row] : after) {
+    const auto was = before.find(key);
+    if (was != before.end() && was->second == row) continue;
     put.reset();
     put.bind(1, key.first);
     put.bind(2, key.second);
     put.bind(3, row.position);
-    put.bind(4, row.body.data(), static_cast<int>(row.body.size()));
+    bind_blob(put, 4, row.body);
     put.bind(5, number);
     put.exec();
-    record(key, was == old_rows.end() ? nullptr : &was->second, &row);
+    record(key, was == before.end() ? nullptr : &was->second, &row);
   }
-  for (const auto& [key, row] : old_rows) {
-    if (new_rows.contains(key)) continue;
+  for (const auto& [key, row] : before) {
+    if (after.contains(key)) continue;
     remove.reset();
     remove.bind(1, key.first);
     remove.bind(2, key.second);
     remove.exec();
     record(key, &row, nullptr);
   }
+  if (confirm_s) {
+    SQLite::Statement wait(*db_, "INSERT INTO confirmation VALUES (?, ?, ?, 'PENDING', '')");
+    SQLite::bind(wait, number, *confirm_s, static_cast<int64_t>(wall_ns() + *confirm_s * 1'000'000'000ULL));
+    wait.exec();
+  }
+  forget_old_changes(number);
   transaction.commit();
   return static_cast<uint64_t>(number);
 } catch (const std::exception& e) {
   return failed("committing a revision", e);
 }
 
-Result<std::vector<Revision>> Store::revisions(unsigned limit) try {
+/// Within commit()'s transaction.
+void Store::forget_old_changes(int64_t newest) {
+  SQLite::Statement beyond(*db_,
+                           "SELECT coalesce(max(revision), 0) FROM (SELECT revision, sum(bytes) OVER (ORDER BY revision DESC) AS total FROM "
+                           "(SELECT revision, sum(coalesce(length(before), 0) + coalesce(length(after), 0)) AS bytes FROM change GROUP BY revision)) "
+                           "WHERE total > ?");
+  beyond.bind(1, static_cast<int64_t>(kMostChangeBytes));
+  beyond.executeStep();
+  const int64_t last = std::min(std::max(beyond.getColumn(0).getInt64(), newest - static_cast<int64_t>(kMostRevisions)), newest - 1);
+  if (last <= 0) return;
+  for (const char* sql : {"DELETE FROM change WHERE revision <= ?",
+                          "DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
+                          "DELETE FROM revision WHERE number <= ? AND label = '' AND number NOT IN (SELECT revision FROM confirmation)"}) {
+    SQLite::Statement statement(*db_, sql);
+    statement.bind(1, last);
+    statement.exec();
+  }
+}
+
+Result<std::vector<Revision>> Store::revisions(unsigned limit, uint64_t below) try {
   std::vector<Revision> out;
-  SQLite::Statement rows(*db_, "SELECT number, created_ns, author, comment FROM revision ORDER BY number DESC LIMIT ?");
-  rows.bind(1, limit);
-  while (rows.executeStep())
-    out.push_back({static_cast<uint64_t>(rows.getColumn(0).getInt64()), static_cast<uint64_t>(rows.getColumn(1).getInt64()),
-                   rows.getColumn(2).getString(), rows.getColumn(3).getString()});
+  SQLite::Statement rows(*db_, std::string(kRevisionColumns) + "WHERE r.number < ? ORDER BY r.number DESC LIMIT ?");
+  SQLite::bind(rows, static_cast<int64_t>(below), limit);
+  while (rows.executeStep()) out.push_back(revision_at(rows));
   return out;
 } catch (const std::exception& e) {
   return failed("reading revisions", e);
+}
+
+Result<Revision> Store::revision(uint64_t number) try {
+  SQLite::Statement row(*db_, std::string(kRevisionColumns) + "WHERE r.number = ?");
+  row.bind(1, static_cast<int64_t>(number));
+  if (!row.executeStep()) return no_such_revision(number);
+  return revision_at(row);
+} catch (const std::exception& e) {
+  return failed("reading a revision", e);
+}
+
+Result<std::vector<Change>> Store::changes_of(uint64_t revision) try {
+  const auto known = this->revision(revision);
+  if (!known) return known.error();
+  if (!known->changes_known) return Error{ErrorCode::kNotFound, "", "what revision " + std::to_string(revision) + " changed is forgotten"};
+  std::vector<Change> out;
+  SQLite::Statement rows(*db_, "SELECT kind, id, before, position_before, after, position_after FROM change WHERE revision = ?");
+  rows.bind(1, static_cast<int64_t>(revision));
+  while (rows.executeStep()) {
+    Change change{{rows.getColumn(0).getString(), rows.getColumn(1).getString()}, {}, {}};
+    if (!rows.getColumn(3).isNull()) change.before = row_at(rows, 2, 3);
+    if (!rows.getColumn(5).isNull()) change.after = row_at(rows, 4, 5);
+    out.push_back(std::move(change));
+  }
+  return out;
+} catch (const std::exception& e) {
+  return failed("reading changes", e);
+}
+
+Result<void> Store::set_label(uint64_t number, const std::string& label) try {
+  const auto rows = rows_at(number);
+  if (!rows) return rows.error();
+  SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
+  const auto statement = [&](const char* sql) {
+    SQLite::Statement s(*db_, sql);
+    s.bind(1, static_cast<int64_t>(number));
+    return s;
+  };
+  auto others = statement("SELECT count(*) FROM revision WHERE label != '' AND number != ?");
+  others.executeStep();
+  if (!label.empty() && others.getColumn(0).getInt64() >= static_cast<int64_t>(kMostLabels))
+    return Error{ErrorCode::kExhausted, "label", "there are " + std::to_string(kMostLabels) + " labelled revisions; take one's label away first"};
+  auto set = statement("UPDATE revision SET label = ?2 WHERE number = ?1");
+  set.bind(2, label);
+  if (set.exec() == 0) return no_such_revision(number);
+  statement("DELETE FROM kept WHERE revision = ?").exec();
+  if (!label.empty()) {
+    SQLite::Statement keep(*db_, "INSERT INTO kept VALUES (?, ?, ?, ?, ?)");
+    for (const auto& [key, row] : *rows) {
+      keep.reset();
+      SQLite::bind(keep, static_cast<int64_t>(number), key.first, key.second, row.position);
+      bind_blob(keep, 5, row.body);
+      keep.exec();
+    }
+  }
+  transaction.commit();
+  return {};
+} catch (const std::exception& e) {
+  return failed("labelling a revision", e);
+}
+
+Result<std::vector<Revision>> Store::unconfirmed() try {
+  std::vector<Revision> out;
+  SQLite::Statement rows(*db_, std::string(kRevisionColumns) + "WHERE f.state IN ('PENDING', 'FAILED') ORDER BY r.number");
+  while (rows.executeStep()) out.push_back(revision_at(rows));
+  return out;
+} catch (const std::exception& e) {
+  return failed("reading confirmations", e);
+}
+
+Result<void> Store::set_confirmation(uint64_t revision, const std::string& state, const std::string& reason) try {
+  SQLite::Statement put(*db_, "UPDATE confirmation SET state = ?, reason = ? WHERE revision = ?");
+  SQLite::bind(put, state, reason, static_cast<int64_t>(revision));
+  if (put.exec() == 0) return no_such_revision(revision);
+  return {};
+} catch (const std::exception& e) {
+  return failed("writing a confirmation", e);
 }
 
 Result<void> Store::set_secret(const std::string& name, const std::string& hash) try {

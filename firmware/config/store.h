@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "sluice/v1/config.pb.h"
+#include "config/rows.h"
 
 namespace SQLite {
 class Database;
@@ -15,12 +16,42 @@ class Database;
 
 namespace sluice::config {
 
+/// Who changes something, and why.
+struct Author {
+  std::string name;
+  std::string comment;
+};
+
+/// A revision that is undone unless it is confirmed.
+struct Confirmation {
+  /// PENDING; CONFIRMED; UNDONE, by time or by hand; FAILED: it was to be undone and could not be.
+  std::string state;
+  uint32_t timeout_s = 0;
+  uint64_t deadline_ns = 0;  ///< wall clock
+  std::string reason;        ///< of FAILED
+};
+
 struct Revision {
   uint64_t number = 0;
   uint64_t created_ns = 0;
   std::string author;
   std::string comment;
+  std::string label;
+  bool changes_known = false;  ///< of those that are long past they are forgotten
+  std::optional<Confirmation> confirmation;
 };
+
+/// What a revision did to one resource.
+struct Change {
+  Key key;
+  std::optional<Row> before;  ///< absent: it came into being
+  std::optional<Row> after;   ///< absent: it ceased to be
+};
+
+/// Of the changes, the newest are kept: so many revisions, and no more bytes than this. A labelled revision is kept whole.
+inline constexpr uint64_t kMostRevisions = 1000;
+inline constexpr uint64_t kMostChangeBytes = 64U << 20;
+inline constexpr uint64_t kMostLabels = 64;
 
 /// One thread at a time.
 class Store {
@@ -29,19 +60,27 @@ class Store {
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(const std::string& path);
   ~Store();
 
-  struct Loaded {
-    uint64_t revision = 0;  ///< 0: nothing was ever committed
-    v1::Config config;
-  };
-  [[nodiscard]] Result<Loaded> load();
+  /// Number of the newest revision; 0: nothing was ever committed.
+  [[nodiscard]] Result<uint64_t> newest();
+  /// All resources as a revision left them. Errors: kNotFound if the way back to it is forgotten; kInternal if what is stored is not
+  /// what was written.
+  [[nodiscard]] Result<Rows> rows_at(uint64_t revision);
 
-  /// Writes `after` as the next revision: changed resource rows, the revision, the change log; all or nothing, on disk when it
-  /// returns. `before` is what load() or the last commit left.
-  [[nodiscard]] Result<uint64_t> commit(const v1::Config& before, const v1::Config& after, const std::string& author,
-                                        const std::string& comment);
+  /// Makes `after` the next revision: changed resource rows, the revision, the change log; all or nothing, on disk when it returns.
+  /// confirm_s: the revision waits so many seconds for its confirmation.
+  [[nodiscard]] Result<uint64_t> commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s = {});
 
-  /// The newest first.
-  [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit);
+  /// The newest first, from those below `below`.
+  [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit, uint64_t below = INT64_MAX);
+  [[nodiscard]] Result<Revision> revision(uint64_t number);
+  /// Errors: kNotFound if they are forgotten.
+  [[nodiscard]] Result<std::vector<Change>> changes_of(uint64_t revision);
+  /// Empty: takes the label away.
+  [[nodiscard]] Result<void> set_label(uint64_t revision, const std::string& label);
+
+  /// Revisions whose confirmation is PENDING or FAILED.
+  [[nodiscard]] Result<std::vector<Revision>> unconfirmed();
+  [[nodiscard]] Result<void> set_confirmation(uint64_t revision, const std::string& state, const std::string& reason);
 
   // ---- Identity: secrets as hashes, outside the configuration ----
   [[nodiscard]] Result<void> set_secret(const std::string& name, const std::string& hash);
@@ -52,6 +91,8 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<SQLite::Database> db);
+  Rows stored_rows();
+  void forget_old_changes(int64_t newest);
   std::unique_ptr<SQLite::Database> db_;
 };
 

@@ -1,27 +1,33 @@
-// The one way by which the configuration changes: edit a copy, validate, Prepare, commit, Publish (DESIGN section 5).
+// The one way by which the configuration changes: edit a copy, validate, Prepare, commit, Publish (DESIGN section 5); and the ways
+// back: rollback to a revision, revert of one, and of one that nobody confirmed.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "config/data_plane.h"
+#include "config/diff.h"
 #include "config/store.h"
 #include "sluice/v1/config.pb.h"
 
 namespace sluice::config {
 
-struct Author {
-  std::string name;
-  std::string comment;
+struct ChangeOptions {
+  bool dry_run = false;               ///< validation alone: nothing is changed
+  std::optional<uint32_t> confirm_s;  ///< undone unless it is confirmed within so many seconds
 };
 
 /// What became of a change.
 struct Outcome {
   uint64_t revision = 0;  ///< in force now; unchanged if nothing was changed
-  bool changed = false;
-  std::string warning;  ///< committed, but the data plane went away before it could be published
+  bool changed = false;   ///< or would be
+  std::string warning;    ///< committed, but the data plane went away before it could be published
+  std::vector<v1::ResourceChange> changes;
 };
 
 /// Any thread; one change at a time.
@@ -29,7 +35,7 @@ class Configuration {
  public:
   Configuration(Store& store, DataPlane& data_plane) : store_(store), data_plane_(data_plane) {}
 
-  /// Reads the last revision from the store.
+  /// Reads the last revision from the store; if that is damaged or written by a newer version, the last one that is not.
   [[nodiscard]] Result<void> load();
 
   /// The configuration in force, references by name, and its revision.
@@ -39,24 +45,60 @@ class Configuration {
   };
   [[nodiscard]] View view() const;
 
-  /// Applies `edit` to a copy that has names for references. On any error nothing has changed. dry_run: validation alone.
+  /// Applies `edit` to a copy that has names for references. On any error nothing has changed.
   using Edit = std::function<Result<void>(v1::Config&)>;
-  [[nodiscard]] Result<Outcome> change(const Author& author, const Edit& edit, bool dry_run);
+  [[nodiscard]] Result<Outcome> change(const Author& author, const Edit& edit, const ChangeOptions& options = {});
 
-  /// Gives the data plane the committed revision: at start, and whenever it is back.
+  /// Everything as it was at a revision, ids included, as a new revision.
+  [[nodiscard]] Result<Outcome> rollback(const Author& author, uint64_t revision, const ChangeOptions& options = {});
+  /// The inverse of one revision, what came later kept. Errors: kConflict where a later revision changed the same resource.
+  [[nodiscard]] Result<Outcome> revert(const Author& author, uint64_t revision, const ChangeOptions& options = {});
+
+  /// A revision made with confirm_s stays. Errors: kConflict if it does not wait for that.
+  [[nodiscard]] Result<void> confirm(uint64_t revision);
+  /// Undoes what nobody confirmed in time. Returns when to call again; nothing: when there is something new to wait for.
+  std::optional<std::chrono::steady_clock::time_point> undo_unconfirmed();
+  /// Called, on the thread of the change, whenever undo_unconfirmed() has something new to wait for.
+  void on_unconfirmed(std::function<void()> wake);
+
+  /// Gives the data plane the committed revision: at start, and whenever it is back. If the data plane refuses it, the last one that
+  /// it takes.
   [[nodiscard]] Result<void> resume();
 
-  [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit) const;
+  [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit, uint64_t below = INT64_MAX) const;
+  [[nodiscard]] Result<Revision> revision(uint64_t number) const;
+  [[nodiscard]] Result<void> set_label(uint64_t revision, const std::string& label);
+  /// A revision's configuration, references by name.
+  [[nodiscard]] Result<v1::Config> config_at(uint64_t revision) const;
+
+  /// Why the appliance is degraded, in sentences; empty: it is not.
+  [[nodiscard]] std::vector<std::string> faults() const;
 
   /// For an Edit, which runs under the lock: the revision that it starts from.
   [[nodiscard]] uint64_t revision_in_change() const { return revision_; }
 
  private:
+  struct Waiting {
+    uint64_t revision;
+    std::chrono::steady_clock::time_point deadline;
+  };
+
+  Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options);
+  Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options);
+  Result<v1::Config> inverse_of(uint64_t revision) const;
+  Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
+  void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
+  void fail_confirmation(uint64_t revision, const std::string& reason);
+
   Store& store_;
   DataPlane& data_plane_;
+  std::function<void()> wake_;
   mutable std::mutex mutex_;  ///< guards everything below and the store
-  uint64_t revision_ = 0;
-  v1::Config config_;  ///< references by id
+  uint64_t revision_ = 0;     ///< of config_
+  uint64_t newest_ = 0;       ///< in the store; more than revision_: degraded
+  v1::Config config_;         ///< references by id
+  std::string fallen_back_;   ///< why, if so
+  std::vector<Waiting> waiting_;
 };
 
 }  // namespace sluice::config

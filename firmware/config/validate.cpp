@@ -151,6 +151,11 @@ Result<void> check_counts(const Message& message, const std::string& path) {
 
 Result<void> validate_counts(const v1::Config& config) { return check_counts(config, ""); }
 
+Result<void> validate_message(const Message& message) {
+  if (auto r = check_counts(message, ""); !r) return r;
+  return check_message(message, "");
+}
+
 Result<void> validate(const v1::Config& config) {
   if (auto r = validate_counts(config); !r) return r;
   if (auto r = check_message(config, ""); !r) return r;

@@ -10,6 +10,9 @@ namespace sluice::config {
 /// Whether any list is longer than the proto allows; asked first, so that nothing works on lists without end.
 [[nodiscard]] Result<void> validate_counts(const v1::Config& config);
 
+/// A message that is no Config: limits and formats of its fields. Paths count from it.
+[[nodiscard]] Result<void> validate_message(const google::protobuf::Message& message);
+
 /// The first fault, with its path.
 [[nodiscard]] Result<void> validate(const v1::Config& config);
 

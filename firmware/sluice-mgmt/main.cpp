@@ -10,6 +10,7 @@
 #include "api/certificate.h"
 #include "api/resources.h"
 #include "api/server.h"
+#include "config/confirmation_watch.h"
 #include "config/store.h"
 #include "config/transaction.h"
 #include "sluice-mgmt/data_plane_client.h"
@@ -78,6 +79,7 @@ Result<void> run(Options options, const sigset_t& signals) {
     if (auto r = configuration.resume(); !r)
       spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
   });
+  const config::ConfirmationWatch watch(configuration);
   if (options.server.listener < 0) spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
   else spdlog::info("sluice-mgmt serves HTTPS on the socket that it was given");
   system::notify_ready();

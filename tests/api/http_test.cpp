@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "api/router.h"
 
 using namespace sluice;
@@ -26,8 +28,8 @@ TEST_CASE("router: a route that is not open is closed to everybody without autho
     if (r.authorization == "yes") return {};
     return Error{ErrorCode::kUnauthorised, "Authorization", "is required"};
   });
-  router.add({"GET", "/open", "", true, [](const auto&, const auto&) { return api::Response{}; }});
-  router.add({"PUT", "/maps/{name}", "", false, [&ran](const auto&, const api::Arguments& a) {
+  router.add({"GET", "/open", "", true, {}, {}, {}, 200, [](const auto&, const auto&) { return api::Response{}; }});
+  router.add({"PUT", "/maps/{name}", "", false, {}, {}, {}, 200, [&ran](const auto&, const api::Arguments& a) {
                 ran = true;
                 return api::Response{200, a[0], "", {}};
               }});
@@ -38,4 +40,35 @@ TEST_CASE("router: a route that is not open is closed to everybody without autho
   CHECK(router.handle({.method = "GET", .path = "/maps/x", .authorization = "yes"}).status == 405);
   CHECK(router.handle({.method = "PUT", .path = "/maps/", .authorization = "yes"}).status == 404);
   CHECK(router.handle({.method = "PUT", .path = "/maps/x/y", .authorization = "yes"}).status == 404);
+}
+
+TEST_CASE("router: a verb belongs to its resource, and a parameter that no route has or that is out of its bounds is refused by its name") {
+  api::Router router([](const api::Request&) -> Result<void> { return {}; });
+  const auto tell = [](const char* what) {
+    return [what](const api::Request&, const api::Arguments& a) { return api::Response{200, std::string(what) + " " + a[0], "", {}}; };
+  };
+  router.add({"POST", "/maps/{name}:rename", "", false, {}, {}, {}, 200, tell("rename")});
+  router.add({"PUT",
+              "/maps/{name}",
+              "",
+              false,
+              {},
+              {},
+              {{"dry_run", "", api::Parameter::Type::kFlag}, {"limit", "", api::Parameter::Type::kNumber, 1, 10}, {"comment", "", api::Parameter::Type::kText, 0, 3}},
+              200,
+              tell("put")});
+  CHECK(router.handle({.method = "POST", .path = "/maps/x:rename"}).body == "rename x");
+  CHECK(router.handle({.method = "POST", .path = "/maps/02:00:rename"}).body == "rename 02:00");
+  CHECK(router.handle({.method = "POST", .path = "/maps/:rename"}).status == 405);  // no name before the verb
+  CHECK(router.handle({.method = "POST", .path = "/maps/x"}).status == 405);
+  const auto put = [&](const std::string& name, const std::string& value) {
+    return router.handle({.method = "PUT", .path = "/maps/x", .query = {{name, value}}});
+  };
+  CHECK(put("dry_run", "true").status == 200);
+  CHECK(put("limit", "10").status == 200);
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"dryrun", "true"}, {"dry_run", "yes"}, {"limit", "11"}, {"comment", "1234"}, {"", ""}})
+    CHECK_MESSAGE(put(name, value).status == 422, name, "=", value);
+  for (const char* value : {"", "0", "-1", "1x", "99999999999999999999"}) CHECK_MESSAGE(put("limit", value).status == 422, value);
+  CHECK(put("dryrun", "true").body.find("it has dry_run, limit, comment") != std::string::npos);
 }

@@ -30,29 +30,6 @@ std::string invalid_at(const std::string& text) {
   return r ? "" : r.error().field_path;
 }
 
-/// A folder of the test's own, gone when it ends.
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("sluice-store-" + std::to_string(getpid()));
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
-/// Says yes, or no where a test tells it to.
-struct Plane final : config::DataPlane {
-  std::optional<Error> prepare_error, publish_error;
-  uint64_t published = 0;
-  config::Purpose purpose{};  ///< of the last preparation
-  Result<void> prepare(uint64_t, const v1::Config&, config::Purpose wanted) override {
-    purpose = wanted;
-    return prepare_error ? Result<void>(*prepare_error) : Result<void>();
-  }
-  Result<void> publish(uint64_t revision) override {
-    if (publish_error) return *publish_error;
-    published = revision;
-    return {};
-  }
-};
-
 }  // namespace
 
 TEST_CASE("json: errors name the path and the reason") {
@@ -122,85 +99,4 @@ TEST_CASE("resources: references are stored by id and shown by name, and referre
   CHECK(config::with_names(config).maps(0).sources().ports(0) == "in1");
   CHECK(config::referrers(config, config::find_collection("ports"), config.ports(0).id()) ==
         std::vector<std::string>{"maps/m (sources.ports[0])"});
-}
-
-TEST_CASE("store: what is committed is loaded again, in order, and every change is logged once") {
-  const Folder folder;
-  const auto path = (folder.path / "s.sqlite").string();
-  const auto first =
-      test::make_config(R"({"system": {"name": "lab"}, "maps": [{"name": "b", "sources": {}}, {"name": "a", "sources": {}}]})");
-  {
-    auto store = config::Store::open(path);
-    REQUIRE(store);
-    CHECK(*(*store)->commit({}, first, "ann", "begin") == 1);
-    v1::Config second = first;
-    second.mutable_maps()->SwapElements(0, 1);
-    CHECK(*(*store)->commit(first, second, "bob", "other order") == 2);
-  }
-  auto store = config::Store::open(path);
-  REQUIRE(store);
-  const auto loaded = (*store)->load();
-  REQUIRE(loaded);
-  CHECK(loaded->revision == 2);
-  CHECK(loaded->config.maps(0).name() == "a");
-  CHECK(loaded->config.system().name() == "lab");
-  const auto revisions = (*store)->revisions(10);
-  CHECK(revisions->at(0).author == "bob");
-  CHECK(revisions->at(1).comment == "begin");
-}
-
-TEST_CASE("store: a file that is no database, and one from a newer version, are refused with the reason") {
-  const Folder folder;
-  const auto garbage = (folder.path / "garbage").string();
-  std::ofstream(garbage) << std::string(5000, 'x');
-  CHECK(config::Store::open(garbage).error().message.find("not a database") != std::string::npos);
-  const auto newer = (folder.path / "newer").string();
-  REQUIRE(config::Store::open(newer));
-  CHECK(std::system(("sqlite3 " + newer + " 'PRAGMA user_version = 99' 2>/dev/null || python3 -c \"import sqlite3; sqlite3.connect('" +
-                     newer + "').execute('PRAGMA user_version = 99')\"")
-                        .c_str()) == 0);
-  const auto refused = config::Store::open(newer);
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().message.find("newer") != std::string::npos);
-}
-
-TEST_CASE("configuration: nothing changes unless every step succeeds, and nothing is lost when only publishing fails") {
-  const Folder folder;
-  auto store = config::Store::open((folder.path / "s.sqlite").string());
-  REQUIRE(store);
-  Plane plane;
-  config::Configuration configuration(**store, plane);
-  REQUIRE(configuration.load());
-  const auto add = [](const std::string& name) {
-    return [name](v1::Config& c) -> Result<void> {
-      auto* port = c.add_ports();
-      port->set_name(name);
-      port->set_role(v1::PortRole::TOOL);
-      return {};
-    };
-  };
-  CHECK(configuration.change({"ann", ""}, add("a"), false)->revision == 1);
-  CHECK(plane.published == 1);
-  CHECK_FALSE(configuration
-                  .change(
-                      {"ann", ""}, [](v1::Config&) -> Result<void> { return {}; }, false)
-                  ->changed);
-  CHECK(configuration.change({"ann", ""}, add("b"), true)->changed);
-  CHECK(configuration.view().config.ports_size() == 1);
-
-  plane.prepare_error = Error{ErrorCode::kInvalid, "ports[1]", "no"};
-  CHECK(configuration.change({"ann", ""}, add("b"), false).error().field_path == "ports[1]");
-  CHECK(configuration.view().revision == 1);
-  CHECK((*store)->load()->config.ports_size() == 1);
-
-  plane.prepare_error.reset();
-  plane.publish_error = Error{ErrorCode::kUnreachable, "", "gone"};
-  const auto outcome = configuration.change({"ann", ""}, add("b"), false);
-  REQUIRE(outcome);
-  CHECK(outcome->revision == 2);
-  CHECK_FALSE(outcome->warning.empty());
-  plane.publish_error.reset();
-  REQUIRE(configuration.resume());
-  CHECK(plane.purpose == config::Purpose::kResume);  // no device of today may refuse what was committed
-  CHECK(plane.published == 2);
 }

@@ -1,0 +1,60 @@
+// The configuration as a whole, for automation that keeps it in a file; and what the appliance calls itself.
+#include "api/handlers.h"
+#include "config/proto_json.h"
+
+namespace sluice::api {
+namespace {
+
+Response show_config(Context& c) {
+  const auto view = c.configuration.view();
+  Response response = ok(view.config);
+  response.headers["ETag"] = etag(view.revision);
+  return response;
+}
+
+Response put_config(Context& c, const Request& request) {
+  v1::Config body;
+  if (auto r = config::from_json(request.body, body); !r) return problem(r.error());
+  const auto edit = [&](v1::Config& next) -> Result<void> {
+    if (auto r = check_if_match(request, etag(c.configuration.revision_in_change())); !r) return r;
+    next = body;
+    return {};
+  };
+  return change(c, request, edit, "", [&] { return show_config(c); });
+}
+
+Response show_system(Context& c) {
+  const auto system = c.configuration.view().config.system();
+  Response response = ok(system);
+  response.headers["ETag"] = etag(system);
+  return response;
+}
+
+Response change_system(Context& c, const Request& request, bool patch) {
+  const auto edit = [&](v1::Config& next) -> Result<void> {
+    if (auto r = check_if_match(request, etag(next.system())); !r) return r;
+    v1::System body;
+    auto r = patch ? merge_patch(next.system(), request.body, body) : config::from_json(request.body, body);
+    if (r) *next.mutable_system() = body;
+    return r;
+  };
+  return change(c, request, edit, "system", [&] { return show_system(c); });
+}
+
+}  // namespace
+
+void add_configuration_routes(Router& router, const Shared& c) {
+  const Body config{v1::Config::descriptor()}, system{v1::System::descriptor()};
+  router.add({"GET", "/api/v1/config", "the whole configuration", false, {}, config, {}, 200,
+              [c](const auto&, const auto&) { return show_config(*c); }});
+  router.add({"PUT", "/api/v1/config", "replaces the whole configuration", false, config, config, change_parameters(), 200,
+              [c](const auto& r, const auto&) { return put_config(*c, r); }});
+  router.add({"GET", "/api/v1/system", "what the appliance calls itself", false, {}, system, {}, 200,
+              [c](const auto&, const auto&) { return show_system(*c); }});
+  router.add({"PUT", "/api/v1/system", "replaces that", false, system, system, change_parameters(), 200,
+              [c](const auto& r, const auto&) { return change_system(*c, r, false); }});
+  router.add({"PATCH", "/api/v1/system", "changes some of its fields (merge patch, RFC 7396)", false, system, system, change_parameters(), 200,
+              [c](const auto& r, const auto&) { return change_system(*c, r, true); }});
+}
+
+}  // namespace sluice::api

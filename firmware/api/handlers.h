@@ -1,0 +1,77 @@
+// What the handlers of all routes share: answers, preconditions, the change that an edit becomes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "api/auth.h"
+#include "api/router.h"
+#include "api/telemetry.h"
+#include "config/resources.h"
+#include "config/transaction.h"
+
+namespace sluice::api {
+
+/// Everything that the routes work on.
+struct Context {
+  config::Configuration& configuration;
+  Telemetry& telemetry;
+  Auth& auth;
+};
+using Shared = std::shared_ptr<Context>;
+
+// Each file of handlers adds its own routes.
+void add_session_routes(Router& router, const Shared& c);
+void add_configuration_routes(Router& router, const Shared& c);
+void add_collection_routes(Router& router, const Shared& c);
+void add_rule_routes(Router& router, const Shared& c);
+void add_address_set_routes(Router& router, const Shared& c);
+void add_revision_routes(Router& router, const Shared& c);
+void add_telemetry_routes(Router& router, const Shared& c);
+
+// ---- Answers ----
+
+[[nodiscard]] Response ok(std::string json);
+[[nodiscard]] Response ok(const google::protobuf::Message& body);
+[[nodiscard]] std::string etag(uint64_t revision);
+/// Of what is shown: it changes when, and only when, that does.
+[[nodiscard]] std::string etag(const google::protobuf::Message& resource);
+
+/// RFC 9110 section 13.1.1. An absent header asks for nothing. present: the ETag; empty if there is no such resource.
+[[nodiscard]] Result<void> check_if_match(const Request& request, const std::string& present);
+
+/// The body as a message, checked against the limits of its fields.
+[[nodiscard]] Result<void> read_body(const Request& request, google::protobuf::Message& out);
+/// `present` with a merge patch (RFC 7396), as a message of the same type.
+[[nodiscard]] Result<void> merge_patch(const google::protobuf::Message& present, const std::string& patch, google::protobuf::Message& out);
+/// The number in a path, such as a revision's.
+[[nodiscard]] Result<uint64_t> number_in_path(const std::string& text, const std::string& what);
+
+// ---- Lists in pages ----
+
+/// ?limit= and ?cursor=. A page's answer has a Link (RFC 8288) to the next one, if there is one.
+[[nodiscard]] std::vector<Parameter> page_parameters();
+/// The elements' JSON, of those whose ids these are. Errors: a cursor whose element is gone.
+[[nodiscard]] Response page_of(const Request& request, const std::vector<std::string>& ids, const std::function<std::string(int)>& json);
+
+// ---- Changes ----
+
+/// ?dry_run=, ?comment=, ?confirm_timeout=
+[[nodiscard]] std::vector<Parameter> change_parameters();
+[[nodiscard]] config::Author author_of(const Request& request);
+[[nodiscard]] config::ChangeOptions options_of(const Request& request);
+/// "maps[2]": where an error of the whole configuration is about the resource that was sent, its path counts from that.
+[[nodiscard]] std::string indexed(config::Collection collection, int i);
+[[nodiscard]] Error no_such(config::Collection collection, const std::string& name);
+
+/// The answer to what became of a change: of a dry run the report, else what `show` makes of the new state.
+[[nodiscard]] Response answer_change(Context& c, const Request& request, const Result<config::Outcome>& outcome, const std::string& prefix,
+                                     const std::function<Response()>& show);
+/// Runs an edit, and answers.
+[[nodiscard]] Response change(Context& c, const Request& request, const config::Configuration::Edit& edit, const std::string& prefix,
+                              const std::function<Response()>& show);
+[[nodiscard]] v1::Confirmation confirmation_of(const config::Confirmation& confirmation);
+/// The answer to a change that has nothing else to show: what it did.
+[[nodiscard]] Response report(Context& c, const config::Outcome& outcome, bool dry_run);
+
+}  // namespace sluice::api

@@ -1,0 +1,69 @@
+// What is observed, and what would happen to a packet.
+#include <cctype>
+
+#include "api/handlers.h"
+#include "config/proto_json.h"
+
+namespace sluice::api {
+namespace {
+
+template <class T>
+Response show(Result<T> observed) {
+  return observed ? ok(*observed) : problem(observed.error());
+}
+
+/// Of the data plane, and what the management daemon has to add: faults of the configuration's own.
+Response show_status(Context& c) {
+  auto status = c.telemetry.status();
+  if (!status) return problem(status.error());
+  for (const auto& fault : c.configuration.faults()) {
+    status->set_health("DEGRADED");
+    status->add_reasons(fault);
+  }
+  return ok(*status);
+}
+
+Response list_devices(Context& c) {
+  const auto status = c.telemetry.status();
+  if (!status) return problem(status.error());
+  std::string body = "[";
+  for (const auto& device : status->devices()) body += (body.size() > 1 ? "," : "") + config::to_json(device);
+  return ok(body + "]");
+}
+
+/// The bytes that hexadecimal digits say; spaces, colons and line ends between them do not count.
+Result<std::string> from_hex(const std::string& text) {
+  std::string bytes;
+  int high = -1;
+  for (const char digit : text) {
+    if (digit == ' ' || digit == ':' || digit == '\n') continue;
+    const auto value = std::string_view("0123456789abcdef").find(static_cast<char>(std::tolower(static_cast<unsigned char>(digit))));
+    if (value == std::string_view::npos) return Error{ErrorCode::kInvalid, "packet", "must be hexadecimal digits"};
+    if (high < 0) high = static_cast<int>(value);
+    else bytes += static_cast<char>(high * 16 + static_cast<int>(value)), high = -1;
+  }
+  if (high >= 0) return Error{ErrorCode::kInvalid, "packet", "has an odd number of digits"};
+  return bytes;
+}
+
+Response explain(Context& c, const Request& request) {
+  v1::ExplainRequest body;
+  if (auto r = read_body(request, body); !r) return problem(r.error());
+  const auto bytes = from_hex(body.packet());
+  return bytes ? show(c.telemetry.explain(body.port(), *bytes)) : problem(bytes.error());
+}
+
+}  // namespace
+
+void add_telemetry_routes(Router& router, const Shared& c) {
+  router.add({"GET", "/api/v1/status", "what is observed: ports, queues, workers", false, {}, {v1::Status::descriptor()}, {}, 200,
+              [c](const auto&, const auto&) { return show_status(*c); }});
+  router.add({"GET", "/api/v1/devices", "every network device, bound to a port or not: what \"device\" of a port can be", false, {},
+              {v1::DeviceStatus::descriptor(), true}, {}, 200, [c](const auto&, const auto&) { return list_devices(*c); }});
+  router.add({"GET", "/api/v1/ledger", "the account of every packet and copy", false, {}, {v1::Ledger::descriptor()}, {}, 200,
+              [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
+  router.add({"POST", "/api/v1/explain", "what would happen to a packet, and why", false, {v1::ExplainRequest::descriptor()},
+              {v1::Explanation::descriptor()}, {}, 200, [c](const auto& r, const auto&) { return explain(*c, r); }});
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,107 @@
+#include "config/rows.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/unknown_field_set.h>
+#include <sodium.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "config/resources.h"
+
+namespace sluice::config {
+namespace {
+
+namespace pb = google::protobuf;
+
+constexpr const char* kSystem = "system";
+
+/// Labels are a Protobuf map, whose order in bytes is free: deterministic, so that equal resources are equal rows.
+std::string bytes_of(const pb::Message& message) {
+  std::string out;
+  pb::io::StringOutputStream stream(&out);
+  pb::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return out;
+}
+
+bool has_unknown_fields(const pb::Message& message) {
+  const auto* r = message.GetReflection();
+  if (!r->GetUnknownFields(message).empty()) return true;
+  std::vector<const pb::FieldDescriptor*> fields;
+  r->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+    const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
+    for (int i = 0; i < n; ++i)
+      if (has_unknown_fields(field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field))) return true;
+  }
+  return false;
+}
+
+pb::Message* add_resource(v1::Config& config, const std::string& kind) {
+  if (kind == kSystem) return config.mutable_system();
+  const auto* collection = find_collection(kind);
+  return collection ? config.GetReflection()->AddMessage(&config, collection) : nullptr;
+}
+
+}  // namespace
+
+Rows rows_of(const v1::Config& config) {
+  Rows rows;
+  if (config.has_system()) rows[{kSystem, ""}] = {bytes_of(config.system()), 0};
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) {
+      const auto& m = resource(config, collection, i);
+      rows[{collection->name(), id_of(m)}] = {bytes_of(m), i};
+    }
+  return rows;
+}
+
+Result<v1::Config> config_of(const Rows& rows) {
+  std::vector<const Rows::value_type*> ordered;
+  for (const auto& row : rows) ordered.push_back(&row);
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto* a, const auto* b) {
+    return std::pair(a->first.first, a->second.position) < std::pair(b->first.first, b->second.position);
+  });
+  v1::Config config;
+  for (const auto* row : ordered) {
+    const auto& [kind, id] = row->first;
+    auto* m = add_resource(config, kind);
+    if (!m || !m->ParseFromString(row->second.body)) return Error{ErrorCode::kInternal, kind + "/" + id, "cannot be read"};
+    if (has_unknown_fields(*m)) return Error{ErrorCode::kInternal, kind + "/" + id, "was written by a newer version of Sluice"};
+  }
+  return config;
+}
+
+std::string digest(const Rows& rows) {
+  crypto_generichash_state state;
+  crypto_generichash_init(&state, nullptr, 0, 32);
+  const auto add = [&state](const std::string& text) {
+    const uint64_t size = text.size();
+    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(&size), sizeof size);
+    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+  };
+  for (const auto& [key, row] : rows) {
+    add(key.first);
+    add(key.second);
+    add(std::to_string(row.position));
+    add(row.body);
+  }
+  std::string out(32, '\0');
+  crypto_generichash_final(&state, reinterpret_cast<unsigned char*>(out.data()), out.size());
+  return out;
+}
+
+std::string title(const Key& key, const std::string& body) {
+  v1::Config scratch;
+  auto* m = key.first == kSystem ? nullptr : add_resource(scratch, key.first);
+  if (!m) return key.first;
+  const bool read = m->ParseFromString(body);
+  return key.first + "/" + (read && !name_of(*m).empty() ? name_of(*m) : key.second);
+}
+
+}  // namespace sluice::config

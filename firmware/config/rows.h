@@ -1,0 +1,31 @@
+// A configuration as rows of the database: each resource's bytes, and where it stands among its kind.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "sluice/v1/config.pb.h"
+
+namespace sluice::config {
+
+/// A resource as it is stored.
+struct Row {
+  std::string body;  ///< binary Protobuf
+  int position = 0;
+  bool operator==(const Row&) const = default;
+};
+/// The collection's name, or "system"; the resource's id.
+using Key = std::pair<std::string, std::string>;
+using Rows = std::map<Key, Row>;
+
+[[nodiscard]] Rows rows_of(const v1::Config& config);
+/// Errors: a row that cannot be read, or that was written by a newer version (it has fields that this one does not know).
+[[nodiscard]] Result<v1::Config> config_of(const Rows& rows);
+/// BLAKE2b-256 over all rows: tells whether they are still as they were written.
+[[nodiscard]] std::string digest(const Rows& rows);
+/// "maps/web-to-ids" for a row's resource; its id in place of a name that cannot be read.
+[[nodiscard]] std::string title(const Key& key, const std::string& body);
+
+}  // namespace sluice::config
