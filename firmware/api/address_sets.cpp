@@ -16,7 +16,8 @@ Response list_entries(Context& c, const Request& request, const std::string& nam
   if (s < 0) return problem(no_such(sets(), name));
   const auto& set = view.config.address_sets(s);
   const std::vector<std::string> entries(set.entries().begin(), set.entries().end());
-  Response response = page_of(request, entries, [&](int i) { return boost::json::serialize(boost::json::value(entries[static_cast<std::size_t>(i)])); });
+  Response response =
+      page_of(request, entries, [&](int i) { return boost::json::serialize(boost::json::value(entries[static_cast<std::size_t>(i)])); });
   response.headers["ETag"] = etag(set);
   return response;
 }
@@ -57,8 +58,9 @@ Response change_entries(Context& c, const Request& request, const std::string& n
 void add_address_set_routes(Router& router, const Shared& c) {
   const std::string base = "/api/v1/address_sets/{name}/entries";
   const Body takes{v1::Entries::descriptor()}, gives{v1::ChangeReport::descriptor()};
-  router.add({"GET", base, "the entries of a set", false, {}, {nullptr, true}, page_parameters(), 200,
-              [c](const auto& r, const auto& a) { return list_entries(*c, r, a[0]); }});
+  router.add({"GET", base, "the entries of a set", false, {}, {nullptr, true}, page_parameters(), 200, [c](const auto& r, const auto& a) {
+                return list_entries(*c, r, a[0]);
+              }});
   router.add({"POST", base, "adds entries", false, takes, gives, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return change_entries(*c, r, a[0], true); }});
   router.add({"POST", base + ":remove", "removes entries", false, takes, gives, change_parameters(), 200,

@@ -9,8 +9,7 @@ using config::Collection;
 using google::protobuf::Message;
 
 std::unique_ptr<Message> new_resource(Collection collection) {
-  return std::unique_ptr<Message>(
-      google::protobuf::MessageFactory::generated_factory()->GetPrototype(collection->message_type())->New());
+  return std::unique_ptr<Message>(google::protobuf::MessageFactory::generated_factory()->GetPrototype(collection->message_type())->New());
 }
 
 void set_text(Message& m, const char* field, const std::string& value) {
@@ -130,7 +129,8 @@ Response rename_resource(Context& c, Collection collection, const Request& reque
 Response list_resources(Context& c, Collection collection, const Request& request) {
   const auto view = c.configuration.view();
   std::vector<std::string> ids;
-  for (int i = 0; i < config::count(view.config, collection); ++i) ids.push_back(config::id_of(config::resource(view.config, collection, i)));
+  for (int i = 0; i < config::count(view.config, collection); ++i)
+    ids.push_back(config::id_of(config::resource(view.config, collection, i)));
   Response response = page_of(request, ids, [&](int i) { return config::to_json(config::resource(view.config, collection, i)); });
   response.headers["ETag"] = etag(view.revision);
   return response;
@@ -142,20 +142,41 @@ void add_collection_routes(Router& router, const Shared& c) {
   for (const auto* collection : config::collections()) {
     const std::string base = "/api/v1/" + collection->name(), one = base + "/{name}", word = config::singular(collection);
     const Body body{collection->message_type()};
-    router.add({"GET", base, "all of them", false, {}, {collection->message_type(), true}, page_parameters(), 200,
+    router.add({"GET",
+                base,
+                "all of them",
+                false,
+                {},
+                {collection->message_type(), true},
+                page_parameters(),
+                200,
                 [c, collection](const auto& r, const auto&) { return list_resources(*c, collection, r); }});
     router.add({"POST", base, "makes a " + word, false, body, body, change_parameters(), 201,
                 [c, collection](const auto& r, const auto&) { return post_resource(*c, collection, r); }});
-    router.add({"GET", one, "one " + word + ", by name or id", false, {}, body, {}, 200,
-                [c, collection](const auto&, const auto& a) { return show_resource(*c, collection, a[0]); }});
+    router.add({"GET", one, "one " + word + ", by name or id", false, {}, body, {}, 200, [c, collection](const auto&, const auto& a) {
+                  return show_resource(*c, collection, a[0]);
+                }});
     router.add({"PUT", one, "makes or replaces a " + word, false, body, body, change_parameters(), 200,
                 [c, collection](const auto& r, const auto& a) { return put_resource(*c, collection, r, a[0]); }});
     router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,
                 [c, collection](const auto& r, const auto& a) { return patch_resource(*c, collection, r, a[0]); }});
-    router.add({"DELETE", one, "removes a " + word + " that nothing refers to", false, {}, {}, change_parameters(), 204,
+    router.add({"DELETE",
+                one,
+                "removes a " + word + " that nothing refers to",
+                false,
+                {},
+                {},
+                change_parameters(),
+                204,
                 [c, collection](const auto& r, const auto& a) { return delete_resource(*c, collection, r, a[0]); }});
-    router.add({"POST", one + ":rename", "gives a " + word + " another name; id, references and counters stay", false,
-                {v1::Rename::descriptor()}, body, change_parameters(), 200,
+    router.add({"POST",
+                one + ":rename",
+                "gives a " + word + " another name; id, references and counters stay",
+                false,
+                {v1::Rename::descriptor()},
+                body,
+                change_parameters(),
+                200,
                 [c, collection](const auto& r, const auto& a) { return rename_resource(*c, collection, r, a[0]); }});
   }
 }

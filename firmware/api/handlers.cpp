@@ -117,7 +117,8 @@ Response page_of(const Request& request, const std::vector<std::string>& ids, co
   for (int i = begin; i < end; ++i) body += (i > begin ? "," : "") + json(i);
   Response response = ok(body + "]");
   if (end < size)
-    response.headers["Link"] = "<" + request.path + "?limit=" + limit + "&cursor=" + ids[static_cast<std::size_t>(end) - 1] + ">; rel=\"next\"";
+    response.headers["Link"] =
+        "<" + request.path + "?limit=" + limit + "&cursor=" + ids[static_cast<std::size_t>(end) - 1] + ">; rel=\"next\"";
   return response;
 }
 

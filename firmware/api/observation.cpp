@@ -56,14 +56,42 @@ Response explain(Context& c, const Request& request) {
 }  // namespace
 
 void add_telemetry_routes(Router& router, const Shared& c) {
-  router.add({"GET", "/api/v1/status", "what is observed: ports, queues, workers", false, {}, {v1::Status::descriptor()}, {}, 200,
+  router.add({"GET",
+              "/api/v1/status",
+              "what is observed: ports, queues, workers",
+              false,
+              {},
+              {v1::Status::descriptor()},
+              {},
+              200,
               [c](const auto&, const auto&) { return show_status(*c); }});
-  router.add({"GET", "/api/v1/devices", "every network device, bound to a port or not: what \"device\" of a port can be", false, {},
-              {v1::DeviceStatus::descriptor(), true}, {}, 200, [c](const auto&, const auto&) { return list_devices(*c); }});
-  router.add({"GET", "/api/v1/ledger", "the account of every packet and copy", false, {}, {v1::Ledger::descriptor()}, {}, 200,
+  router.add({"GET",
+              "/api/v1/devices",
+              "every network device, bound to a port or not: what \"device\" of a port can be",
+              false,
+              {},
+              {v1::DeviceStatus::descriptor(), true},
+              {},
+              200,
+              [c](const auto&, const auto&) { return list_devices(*c); }});
+  router.add({"GET",
+              "/api/v1/ledger",
+              "the account of every packet and copy",
+              false,
+              {},
+              {v1::Ledger::descriptor()},
+              {},
+              200,
               [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
-  router.add({"POST", "/api/v1/explain", "what would happen to a packet, and why", false, {v1::ExplainRequest::descriptor()},
-              {v1::Explanation::descriptor()}, {}, 200, [c](const auto& r, const auto&) { return explain(*c, r); }});
+  router.add({"POST",
+              "/api/v1/explain",
+              "what would happen to a packet, and why",
+              false,
+              {v1::ExplainRequest::descriptor()},
+              {v1::Explanation::descriptor()},
+              {},
+              200,
+              [c](const auto& r, const auto&) { return explain(*c, r); }});
 }
 
 }  // namespace sluice::api

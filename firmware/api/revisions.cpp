@@ -95,26 +95,72 @@ Response label(Context& c, const Request& request, uint64_t n) {
 void add_revision_routes(Router& router, const Shared& c) {
   const std::string base = "/api/v1/revisions", one = base + "/{number}";
   const Body revision{v1::Revision::descriptor()}, report{v1::ChangeReport::descriptor()};
-  router.add({"GET", base, "what was changed, the newest first", false, {}, {v1::Revision::descriptor(), true},
+  router.add({"GET",
+              base,
+              "what was changed, the newest first",
+              false,
+              {},
+              {v1::Revision::descriptor(), true},
               {{"limit", "most of them in the answer; 200 without it", Parameter::Type::kNumber, 1, 1000},
                {"below", "only those below this number: the next page", Parameter::Type::kNumber, 0, INT64_MAX}},
-              200, [c](const auto& r, const auto&) { return list_revisions(*c, r); }});
-  router.add({"GET", one, "one revision", false, {}, revision, {}, 200,
-              [c](const auto&, const auto& a) { return with_revision(a, [&](uint64_t n) { return show_revision(*c, n); }); }});
-  router.add({"GET", one + "/config", "the whole configuration as it was then", false, {}, {v1::Config::descriptor()}, {}, 200,
+              200,
+              [c](const auto& r, const auto&) { return list_revisions(*c, r); }});
+  router.add({"GET", one, "one revision", false, {}, revision, {}, 200, [c](const auto&, const auto& a) {
+                return with_revision(a, [&](uint64_t n) { return show_revision(*c, n); });
+              }});
+  router.add({"GET",
+              one + "/config",
+              "the whole configuration as it was then",
+              false,
+              {},
+              {v1::Config::descriptor()},
+              {},
+              200,
               [c](const auto&, const auto& a) { return with_revision(a, [&](uint64_t n) { return show_config_at(*c, n); }); }});
-  router.add({"GET", one + "/diff", "what it changed, as data and in words", false, {}, {v1::Difference::descriptor()},
-              {{"from", "compared with this revision instead of the one before", Parameter::Type::kNumber, 0, INT64_MAX}}, 200,
+  router.add({"GET",
+              one + "/diff",
+              "what it changed, as data and in words",
+              false,
+              {},
+              {v1::Difference::descriptor()},
+              {{"from", "compared with this revision instead of the one before", Parameter::Type::kNumber, 0, INT64_MAX}},
+              200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return show_difference(*c, r, n); }); }});
-  router.add({"POST", one + ":rollback", "makes everything as it was then, as a new revision", false, {}, report, change_parameters(), 200,
+  router.add({"POST",
+              one + ":rollback",
+              "makes everything as it was then, as a new revision",
+              false,
+              {},
+              report,
+              change_parameters(),
+              200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return go_back(*c, r, n, true); }); }});
-  router.add({"POST", one + ":revert", "undoes this one revision and keeps what came later, or says what stands against it", false, {}, report,
-              change_parameters(), 200,
+  router.add({"POST",
+              one + ":revert",
+              "undoes this one revision and keeps what came later, or says what stands against it",
+              false,
+              {},
+              report,
+              change_parameters(),
+              200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return go_back(*c, r, n, false); }); }});
-  router.add({"POST", one + ":confirm", "a change that was made with confirm_timeout stays", false, {}, revision, {}, 200,
+  router.add({"POST",
+              one + ":confirm",
+              "a change that was made with confirm_timeout stays",
+              false,
+              {},
+              revision,
+              {},
+              200,
               [c](const auto&, const auto& a) { return with_revision(a, [&](uint64_t n) { return confirm(*c, n); }); }});
-  router.add({"PUT", one + "/label", "a name for it, so that it can be gone back to however old it is; empty: none", false,
-              {v1::Label::descriptor()}, revision, {}, 200,
+  router.add({"PUT",
+              one + "/label",
+              "a name for it, so that it can be gone back to however old it is; empty: none",
+              false,
+              {v1::Label::descriptor()},
+              revision,
+              {},
+              200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return label(*c, r, n); }); }});
 }
 

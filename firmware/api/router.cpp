@@ -37,7 +37,8 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
 /// A mistyped parameter must not be taken for its absence: "?dryrun=true" would change what it should only try.
 Result<void> check_parameters(const Route& route, const Request& request) {
   for (const auto& [name, value] : request.query) {
-    const auto known = std::find_if(route.parameters.begin(), route.parameters.end(), [&name](const Parameter& p) { return p.name == name; });
+    const auto known =
+        std::find_if(route.parameters.begin(), route.parameters.end(), [&name](const Parameter& p) { return p.name == name; });
     if (known == route.parameters.end()) {
       std::string all;
       for (const auto& p : route.parameters) all += (all.empty() ? "" : ", ") + p.name;
@@ -51,7 +52,8 @@ Result<void> check_parameters(const Route& route, const Request& request) {
         break;
       case Parameter::Type::kNumber:
         if (failed != std::errc{} || stop != value.data() + value.size() || n < known->min || n > known->max)
-          return Error{ErrorCode::kInvalid, name, "must be a number from " + std::to_string(known->min) + " to " + std::to_string(known->max)};
+          return Error{ErrorCode::kInvalid, name,
+                       "must be a number from " + std::to_string(known->min) + " to " + std::to_string(known->max)};
         break;
       case Parameter::Type::kText:
         if (known->max && value.size() > known->max)

@@ -77,7 +77,8 @@ struct RuleEdit {
   }
 
   /// The same of a rule that has to be there, as the client saw it.
-  Response run_on(const std::string& id, const std::function<Result<void>(v1::Map&, int rule)>& edit, const std::function<Response()>& show) {
+  Response run_on(const std::string& id, const std::function<Result<void>(v1::Map&, int rule)>& edit,
+                  const std::function<Response()>& show) {
     return run(
         [&](v1::Map& map, int m) -> Result<void> {
           const int i = find_rule(map, id);
@@ -149,7 +150,9 @@ Response delete_rule(Context& c, const Request& request, const std::string& map_
         map.mutable_rules()->DeleteSubrange(i, 1);
         return {};
       },
-      [] { return Response{204, "", "application/json", {}}; });
+      [] {
+        return Response{204, "", "application/json", {}};
+      });
 }
 
 Response move_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id) {
@@ -182,17 +185,33 @@ void add_rule_routes(Router& router, const Shared& c) {
   const Body body{v1::Rule::descriptor()};
   auto placed = change_parameters();
   placed.push_back({"index", "where it goes, 0 is the first; without it: behind the last", Parameter::Type::kNumber, 0, 16384});
-  router.add({"GET", base, "a map's rules, in order", false, {}, {v1::Rule::descriptor(), true}, page_parameters(), 200,
+  router.add({"GET",
+              base,
+              "a map's rules, in order",
+              false,
+              {},
+              {v1::Rule::descriptor(), true},
+              page_parameters(),
+              200,
               [c](const auto& r, const auto& a) { return list_rules(*c, r, a[0]); }});
-  router.add({"POST", base, "adds a rule", false, body, body, placed, 201, [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
+  router.add(
+      {"POST", base, "adds a rule", false, body, body, placed, 201, [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
   router.add({"GET", one, "one rule", false, {}, body, {}, 200, [c](const auto&, const auto& a) { return show_rule(*c, a[0], a[1]); }});
   router.add({"PUT", one, "replaces a rule; its place stays", false, body, body, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return put_rule(*c, r, a[0], a[1]); }});
   router.add({"PATCH", one, "changes some fields of a rule (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return patch_rule(*c, r, a[0], a[1]); }});
-  router.add({"DELETE", one, "removes a rule", false, {}, {}, change_parameters(), 204,
-              [c](const auto& r, const auto& a) { return delete_rule(*c, r, a[0], a[1]); }});
-  router.add({"POST", one + ":move", "gives a rule another place", false, {v1::Move::descriptor()}, body, change_parameters(), 200,
+  router.add({"DELETE", one, "removes a rule", false, {}, {}, change_parameters(), 204, [c](const auto& r, const auto& a) {
+                return delete_rule(*c, r, a[0], a[1]);
+              }});
+  router.add({"POST",
+              one + ":move",
+              "gives a rule another place",
+              false,
+              {v1::Move::descriptor()},
+              body,
+              change_parameters(),
+              200,
               [c](const auto& r, const auto& a) { return move_rule(*c, r, a[0], a[1]); }});
 }
 

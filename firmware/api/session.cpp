@@ -18,8 +18,15 @@ Response log_in(Context& c, const Request& request) {
 }  // namespace
 
 void add_session_routes(Router& router, const Shared& c) {
-  router.add({"POST", "/api/v1/login", "a bearer token for the first-login secret", true, {v1::Login::descriptor()},
-              {v1::LoggedIn::descriptor()}, {}, 200, [c](const auto& r, const auto&) { return log_in(*c, r); }});
+  router.add({"POST",
+              "/api/v1/login",
+              "a bearer token for the first-login secret",
+              true,
+              {v1::Login::descriptor()},
+              {v1::LoggedIn::descriptor()},
+              {},
+              200,
+              [c](const auto& r, const auto&) { return log_in(*c, r); }});
 }
 
 }  // namespace sluice::api

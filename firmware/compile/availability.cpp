@@ -69,12 +69,8 @@ constexpr std::array kUnavailable{
     Unavailable{"maps.destinations.operations.encapsulate", "tunnels as destinations"},
     Unavailable{"maps.destinations.profile", "operation profiles"},
     Unavailable{"maps.schedule", "schedules"},
-    Unavailable{"filters", "named filters"},
-    Unavailable{"operation_profiles", "operation profiles"},
     Unavailable{"tunnels", "tunnels"},
     Unavailable{"dedup_domains", "deduplication"},
-    Unavailable{"address_sets", "address sets"},
-    Unavailable{"schedules", "schedules"},
     Unavailable{"tenants", "tenants"},
     Unavailable{"grants", "grants"},
 };

@@ -155,7 +155,8 @@ class FieldChanges {
       if (displaced.contains(i)) add(here + ".position", &from, &to);
     }
     for (int i = 0; i < r->FieldSize(b, &field); ++i)
-      if (const auto id = id_of(r->GetRepeatedMessage(b, &field, i)); !was.contains(id)) add_whole(b, field, i, path + "[" + id + "]", true);
+      if (const auto id = id_of(r->GetRepeatedMessage(b, &field, i)); !was.contains(id))
+        add_whole(b, field, i, path + "[" + id + "]", true);
   }
 
   v1::ResourceChange& out_;

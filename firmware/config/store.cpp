@@ -86,7 +86,8 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
     known.bind(1, static_cast<int64_t>(revision));
     known.executeStep();
     if (static_cast<uint64_t>(known.getColumn(0).getInt64()) != *last - revision)
-      return Error{ErrorCode::kNotFound, "", "the changes since revision " + std::to_string(revision) + " are forgotten; label a revision to keep it"};
+      return Error{ErrorCode::kNotFound, "",
+                   "the changes since revision " + std::to_string(revision) + " are forgotten; label a revision to keep it"};
     rows = stored_rows();
     SQLite::Statement undo(*db_, "SELECT kind, id, before, position_before FROM change WHERE revision > ? ORDER BY revision DESC");
     undo.bind(1, static_cast<int64_t>(revision));
@@ -161,17 +162,18 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
 
 /// Within commit()'s transaction.
 void Store::forget_old_changes(int64_t newest) {
-  SQLite::Statement beyond(*db_,
-                           "SELECT coalesce(max(revision), 0) FROM (SELECT revision, sum(bytes) OVER (ORDER BY revision DESC) AS total FROM "
-                           "(SELECT revision, sum(coalesce(length(before), 0) + coalesce(length(after), 0)) AS bytes FROM change GROUP BY revision)) "
-                           "WHERE total > ?");
+  SQLite::Statement beyond(
+      *db_,
+      "SELECT coalesce(max(revision), 0) FROM (SELECT revision, sum(bytes) OVER (ORDER BY revision DESC) AS total FROM "
+      "(SELECT revision, sum(coalesce(length(before), 0) + coalesce(length(after), 0)) AS bytes FROM change GROUP BY revision)) "
+      "WHERE total > ?");
   beyond.bind(1, static_cast<int64_t>(kMostChangeBytes));
   beyond.executeStep();
   const int64_t last = std::min(std::max(beyond.getColumn(0).getInt64(), newest - static_cast<int64_t>(kMostRevisions)), newest - 1);
   if (last <= 0) return;
-  for (const char* sql : {"DELETE FROM change WHERE revision <= ?",
-                          "DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
-                          "DELETE FROM revision WHERE number <= ? AND label = '' AND number NOT IN (SELECT revision FROM confirmation)"}) {
+  for (const char* sql :
+       {"DELETE FROM change WHERE revision <= ?", "DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
+        "DELETE FROM revision WHERE number <= ? AND label = '' AND number NOT IN (SELECT revision FROM confirmation)"}) {
     SQLite::Statement statement(*db_, sql);
     statement.bind(1, last);
     statement.exec();
@@ -227,7 +229,8 @@ Result<void> Store::set_label(uint64_t number, const std::string& label) try {
   auto others = statement("SELECT count(*) FROM revision WHERE label != '' AND number != ?");
   others.executeStep();
   if (!label.empty() && others.getColumn(0).getInt64() >= static_cast<int64_t>(kMostLabels))
-    return Error{ErrorCode::kExhausted, "label", "there are " + std::to_string(kMostLabels) + " labelled revisions; take one's label away first"};
+    return Error{ErrorCode::kExhausted, "label",
+                 "there are " + std::to_string(kMostLabels) + " labelled revisions; take one's label away first"};
   auto set = statement("UPDATE revision SET label = ?2 WHERE number = ?1");
   set.bind(2, label);
   if (set.exec() == 0) return no_such_revision(number);

@@ -30,7 +30,8 @@ Result<void> Configuration::load() {
   };
   auto config = usable(newest_);
   if (config) config_ = std::move(*config);
-  else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); }); !r)
+  else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
+           !r)
     return r;
 
   const auto unconfirmed = store_.unconfirmed();
@@ -144,12 +145,14 @@ Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
     }
   }
   if (!others.empty())
-    return Error{ErrorCode::kConflict, "", "later revisions than " + std::to_string(revision) + " changed the same: " + others +
-                                               "; change it back by hand, or roll back to a revision as a whole"};
+    return Error{ErrorCode::kConflict, "",
+                 "later revisions than " + std::to_string(revision) + " changed the same: " + others +
+                     "; change it back by hand, or roll back to a revision as a whole"};
   auto config = config_of(rows);
   if (!config) return config;
   if (auto r = check_references(*config); !r)
-    return Error{ErrorCode::kConflict, r.error().field_path, "is not there without revision " + std::to_string(revision) + ": " + r.error().message};
+    return Error{ErrorCode::kConflict, r.error().field_path,
+                 "is not there without revision " + std::to_string(revision) + ": " + r.error().message};
   return config;
 }
 
@@ -158,9 +161,10 @@ Result<void> Configuration::confirm(uint64_t revision) {
   const auto known = store_.revision(revision);
   if (!known) return known.error();
   if (!known->confirmation || known->confirmation->state == "CONFIRMED" || known->confirmation->state == "UNDONE")
-    return Error{ErrorCode::kConflict, "",
-                 number(revision) + (known->confirmation ? known->confirmation->state == "UNDONE" ? " was undone already" : " is confirmed already"
-                                                         : " needs no confirmation")};
+    return Error{
+        ErrorCode::kConflict, "",
+        number(revision) + (known->confirmation ? known->confirmation->state == "UNDONE" ? " was undone already" : " is confirmed already"
+                                                : " needs no confirmation")};
   if (auto r = store_.set_confirmation(revision, "CONFIRMED", ""); !r) return r;
   std::erase_if(waiting_, [revision](const Waiting& w) { return w.revision == revision; });
   return {};

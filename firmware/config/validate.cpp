@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <map>
+#include <set>
 #include <string_view>
 
 #include "base/net.h"
@@ -36,6 +37,39 @@ bool is_pci(std::string_view s) {
   return true;
 }
 
+/// "02:00:00:00:00:01", or with a mask behind a slash.
+bool is_mac_mask(std::string_view s) {
+  const auto slash = s.find('/');
+  return parse_mac(s.substr(0, slash)) && (slash == std::string_view::npos || parse_mac(s.substr(slash + 1)));
+}
+
+/// "0x0806"
+bool is_ethertype(std::string_view s) {
+  return s.size() > 2 && s.size() <= 6 && s.starts_with("0x") &&
+         std::all_of(s.begin() + 2, s.end(), [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
+}
+
+/// "syn,!ack"; each flag once.
+bool is_tcp_flags(std::string_view s) {
+  constexpr std::array<std::string_view, 8> kFlags{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
+  std::set<std::string_view> seen;
+  for (std::size_t begin = 0; begin <= s.size();) {
+    const auto end = std::min(s.find(',', begin), s.size());
+    auto flag = s.substr(begin, end - begin);
+    if (flag.starts_with('!')) flag.remove_prefix(1);
+    if (std::find(kFlags.begin(), kFlags.end(), flag) == kFlags.end() || !seen.insert(flag).second) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+/// "08:30"; "24:00" is the day's end.
+bool is_time(std::string_view s) {
+  const auto digit = [&s](std::size_t i) { return s[i] >= '0' && s[i] <= '9'; };
+  if (s.size() != 5 || s[2] != ':' || !digit(0) || !digit(1) || !digit(3) || !digit(4)) return false;
+  return (s.substr(0, 2) < "24" && s.substr(3) < "60") || s == "24:00";
+}
+
 struct Format {
   std::string_view name;
   bool (*holds)(std::string_view value, const v1::FieldLimits& limits);
@@ -53,6 +87,12 @@ constexpr std::array kFormats{
     Format{"range_or_untagged", [](auto s, const auto& l) { return s == "untagged" || parse_range(s, l.range_max()).has_value(); },
            "a number, a range such as 100-199, or \"untagged\""},
     Format{"protocol", [](auto s, const auto&) { return parse_protocol(s).has_value(); }, "a protocol name or a number from 0 to 255"},
+    Format{"mac_mask", [](auto s, const auto&) { return is_mac_mask(s); },
+           "a MAC address, or with a mask 02:00:00:00:00:00/ff:ff:ff:00:00:00"},
+    Format{"ethertype", [](auto s, const auto&) { return is_ethertype(s); }, "an EtherType in hexadecimal digits such as 0x0806"},
+    Format{"tcp_flags", [](auto s, const auto&) { return is_tcp_flags(s); },
+           "flags out of fin, syn, rst, psh, ack, urg, ece, cwr, with '!' if clear, such as syn,!ack"},
+    Format{"time", [](auto s, const auto&) { return is_time(s); }, "a time of day such as 08:30"},
     Format{"address", [](auto s, const auto&) { return parse_address(s).has_value(); }, "an IPv4 or IPv6 address"},
 };
 

@@ -54,7 +54,9 @@ TEST_CASE("router: a verb belongs to its resource, and a parameter that no route
               false,
               {},
               {},
-              {{"dry_run", "", api::Parameter::Type::kFlag}, {"limit", "", api::Parameter::Type::kNumber, 1, 10}, {"comment", "", api::Parameter::Type::kText, 0, 3}},
+              {{"dry_run", "", api::Parameter::Type::kFlag},
+               {"limit", "", api::Parameter::Type::kNumber, 1, 10},
+               {"comment", "", api::Parameter::Type::kText, 0, 3}},
               200,
               tell("put")});
   CHECK(router.handle({.method = "POST", .path = "/maps/x:rename"}).body == "rename x");
@@ -66,8 +68,8 @@ TEST_CASE("router: a verb belongs to its resource, and a parameter that no route
   };
   CHECK(put("dry_run", "true").status == 200);
   CHECK(put("limit", "10").status == 200);
-  for (const auto& [name, value] : std::map<std::string, std::string>{
-           {"dryrun", "true"}, {"dry_run", "yes"}, {"limit", "11"}, {"comment", "1234"}, {"", ""}})
+  for (const auto& [name, value] :
+       std::map<std::string, std::string>{{"dryrun", "true"}, {"dry_run", "yes"}, {"limit", "11"}, {"comment", "1234"}, {"", ""}})
     CHECK_MESSAGE(put(name, value).status == 422, name, "=", value);
   for (const char* value : {"", "0", "-1", "1x", "99999999999999999999"}) CHECK_MESSAGE(put("limit", value).status == 422, value);
   CHECK(put("dryrun", "true").body.find("it has dry_run, limit, comment") != std::string::npos);

@@ -124,7 +124,8 @@ class Api(unittest.TestCase):
     def test_a_dry_run_validates_and_changes_nothing(self):
         before = self.lab.api("GET", "/api/v1/config").body
         answer = self.lab.api("PUT", "/api/v1/maps/m?dry_run=true", {**MAP, "comment": "tried"})
-        self.assertEqual((answer.status, answer.json()["would_change"]), (200, True))
+        self.assertEqual((answer.status, answer.json()["changed"]), (200, True))
+        self.assertEqual(answer.json()["words"], ["map m: comment: \"\" became \"tried\""])
         self.assertEqual(self.lab.api("GET", "/api/v1/config").body, before)
         self.refused(422, "sources.ports[0]", "PUT", "/api/v1/maps/m?dry_run=true", {**MAP, "sources": {"ports": ["tool1"]}})
 
@@ -142,7 +143,7 @@ class Api(unittest.TestCase):
         self.assertEqual(self.lab.api("GET", "/api/v1/nothing").status, 404)
         self.assertEqual(self.lab.api("GET", "/api/v1/maps/nothing").status, 404)
         answer = self.lab.api("POST", "/api/v1/maps/m", MAP)
-        self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, PUT, DELETE"))
+        self.assertEqual((answer.status, answer.headers["Allow"]), (405, "GET, PUT, PATCH, DELETE"))
         for path in ("/../etc/passwd", "/api/v1/maps/..%2f..%2fetc", "/%00", "/%zz"):
             self.assertIn(self.lab.api("GET", path).status, (400, 404), path)
 

@@ -77,6 +77,27 @@ TEST_CASE("validate: names, formats and limits are checked as the proto states t
   CHECK(invalid_at(R"({"maps": [{"id": "made-up", "name": "m", "sources": {}}]})") == "maps[0].id");
 }
 
+TEST_CASE("validate: each format takes what it says and nothing near it") {
+  const auto match = [](const std::string& fields) { return invalid_at(R"({"filters": [{"name": "f", "matches": [{)" + fields + "}]}]}"); };
+  for (const char* good : {"02:00:00:00:00:01", "02:00:00:00:00:00/ff:ff:ff:00:00:00"})
+    CHECK_MESSAGE(match(R"("ethernet": {"src": [")" + std::string(good) + R"("]})").empty(), good);
+  for (const char* bad : {"", "02:00:00:00:00", "02:00:00:00:00:00/", "02:00:00:00:00:00/24"})
+    CHECK_MESSAGE(match(R"("ethernet": {"src": [")" + std::string(bad) + R"("]})") == "filters[0].matches[0].ethernet.src[0]", bad);
+  for (const char* bad : {"", "0x", "0806", "0x10000", "0x08g6"})
+    CHECK_MESSAGE(match(R"("ethernet": {"ethertype": [")" + std::string(bad) + R"("]})") == "filters[0].matches[0].ethernet.ethertype[0]",
+                  bad);
+  CHECK(match(R"("ethernet": {"ethertype": ["0x0806", "0xFFFF"]})").empty());
+  CHECK(match(R"("l4": {"tcp_flags": ["syn,!ack", "fin"]})").empty());
+  for (const char* bad : {"", "syn,", ",", "syn,syn", "syn,!syn", "SYN", "!!ack", "syn ack"})
+    CHECK_MESSAGE(match(R"("l4": {"tcp_flags": [")" + std::string(bad) + R"("]})") == "filters[0].matches[0].l4.tcp_flags[0]", bad);
+  const auto window = [](const std::string& to) {
+    return invalid_at(R"({"schedules": [{"name": "s", "windows": [{"from": "00:00", "to": ")" + to + "\"}]}]}");
+  };
+  for (const char* good : {"23:59", "24:00", "08:30"}) CHECK_MESSAGE(window(good).empty(), good);
+  for (const char* bad : {"", "24:01", "25:00", "12:60", "8:30", "08:30 ", "ab:cd"})
+    CHECK_MESSAGE(window(bad) == "schedules[0].windows[0].to", bad);
+}
+
 TEST_CASE("resources: defaults are filled in, and rules keep their ids by what they say") {
   const std::string rules = R"([{"match": {"ip": {"protocol": ["tcp"]}}, "action": "PASS"}, {"action": "DROP"}])";
   const auto before = test::make_config(R"({"maps": [{"name": "m", "sources": {}, "rules": )" + rules + "}]}");

@@ -1,7 +1,6 @@
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <doctest/doctest.h>
 #include <google/protobuf/util/message_differencer.h>
-
-#include <SQLiteCpp/SQLiteCpp.h>
 
 #include <algorithm>
 #include <fstream>
@@ -44,7 +43,8 @@ config::Configuration::Edit remove_port(const std::string& name) {
 std::string names(const config::Configuration& configuration) {
   std::string out;
   const auto view = configuration.view();
-  for (const auto& port : view.config.ports()) out += (out.empty() ? "" : " ") + port.name() + (port.comment().empty() ? "" : "=" + port.comment());
+  for (const auto& port : view.config.ports())
+    out += (out.empty() ? "" : " ") + port.name() + (port.comment().empty() ? "" : "=" + port.comment());
   return out;
 }
 
@@ -107,10 +107,7 @@ TEST_CASE("configuration: nothing changes unless every step succeeds, and nothin
   const auto add = add_port;
   CHECK(configuration.change({"ann", ""}, add("a"))->revision == 1);
   CHECK(plane.published == 1);
-  CHECK_FALSE(configuration
-                  .change(
-                      {"ann", ""}, [](v1::Config&) -> Result<void> { return {}; })
-                  ->changed);
+  CHECK_FALSE(configuration.change({"ann", ""}, [](v1::Config&) -> Result<void> { return {}; })->changed);
   CHECK(configuration.change({"ann", ""}, add("b"), {.dry_run = true, .confirm_s = {}})->changed);
   CHECK(configuration.view().config.ports_size() == 1);
 
@@ -283,9 +280,10 @@ TEST_CASE("confirmation: while the data plane is away nothing is undone halfway,
 
 TEST_CASE("boot: a last revision that is damaged or from a newer version gives way to the last good one, and says so") {
   const std::string newer = "UPDATE resource SET body = CAST(body || x'f8ff0f01' AS BLOB)";  // a field of number 32,767
-  for (const std::string& sabotage : std::vector<std::string>{"UPDATE resource SET body = x'ff'", newer, newer + "; UPDATE revision SET digest = NULL",
-                               "UPDATE resource SET body = (SELECT before FROM change WHERE revision = 2)", "UPDATE resource SET position = 7",
-                               "DELETE FROM resource"}) {
+  for (const std::string& sabotage :
+       std::vector<std::string>{"UPDATE resource SET body = x'ff'", newer, newer + "; UPDATE revision SET digest = NULL",
+                                "UPDATE resource SET body = (SELECT before FROM change WHERE revision = 2)",
+                                "UPDATE resource SET position = 7", "DELETE FROM resource"}) {
     CAPTURE(sabotage);
     Appliance a;
     REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
@@ -323,7 +321,8 @@ TEST_CASE("boot: a last revision that the data plane refuses gives way to the la
 }
 
 TEST_CASE("diff: says what came, went, changed and moved, and nothing else") {
-  auto before = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK", "labels": {"rack": "4"}}, {"name": "in2", "role": "NETWORK"}],
+  auto before =
+      test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK", "labels": {"rack": "4"}}, {"name": "in2", "role": "NETWORK"}],
     "maps": [{"name": "a", "sources": {"ports": ["in1"]}, "rules": [{"action": "PASS"}, {"match": {"ip": {"src": ["10.0.0.0/8"]}}, "action": "DROP"},
       {"match": {"ip": {"version": 4}}, "action": "PASS"}]}, {"name": "b", "sources": {}}]})");
   CHECK(config::diff(before, before).empty());
