@@ -36,7 +36,8 @@ std::optional<Arguments> match(std::string_view pattern, std::string_view path) 
 
 /// A mistyped parameter must not be taken for its absence: "?dryrun=true" would change what it should only try.
 Result<void> check_parameters(const Route& route, const Request& request) {
-  for (const auto& [name, value] : request.query) {
+  for (const auto& given : request.query) {
+    const std::string &name = given.first, &value = given.second;
     const auto known =
         std::find_if(route.parameters.begin(), route.parameters.end(), [&name](const Parameter& p) { return p.name == name; });
     if (known == route.parameters.end()) {

@@ -37,6 +37,7 @@ struct Route {
   std::vector<Parameter> parameters;
   unsigned status = 200;  ///< of success
   std::function<Response(const Request&, const Arguments&)> handle;
+  std::vector<unsigned> also = {};  ///< other statuses of success
 };
 
 class Router {

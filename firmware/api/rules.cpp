@@ -58,7 +58,7 @@ struct RuleEdit {
   const Request& request;
   const std::string& map_name;
   std::string path = "maps";
-  std::string new_rule;  ///< id of the rule that came into being, afterwards
+  std::string new_rule = {};  ///< id of the rule that came into being, afterwards
 
   Response run(const std::function<Result<void>(v1::Map&, int map)>& edit, const std::function<Response()>& show) {
     const auto outcome = c.configuration.change(

@@ -102,11 +102,8 @@ Result<void> check_text(const FieldDescriptor& field, const std::string& value, 
     return invalid(path, "is " + std::to_string(value.size()) + " bytes long; at most " + std::to_string(limits.max_length()));
   if (value.empty() && !field.is_repeated()) return {};
   for (const auto& format : kFormats)
-    if (limits.format() == format.name && !format.holds(value, limits)) {
-      std::string range;
-      if (limits.has_range_max()) range = ", no more than " + std::to_string(limits.range_max());
-      return invalid(path, "\"" + value + "\" is not valid: " + format.expected + range);
-    }
+    if (limits.format() == format.name && !format.holds(value, limits))
+      return invalid(path, "\"" + value + "\" is not valid: " + format_in_words(limits));
   return {};
 }
 
@@ -188,6 +185,13 @@ Result<void> check_counts(const Message& message, const std::string& path) {
 }
 
 }  // namespace
+
+std::string format_in_words(const v1::FieldLimits& limits) {
+  for (const auto& format : kFormats)
+    if (limits.format() == format.name)
+      return format.expected + (limits.has_range_max() ? ", no more than " + std::to_string(limits.range_max()) : std::string());
+  return limits.format();
+}
 
 Result<void> validate_counts(const v1::Config& config) { return check_counts(config, ""); }
 

@@ -4,11 +4,15 @@
 
 #include "base/result.h"
 #include "sluice/v1/config.pb.h"
+#include "sluice/v1/options.pb.h"
 
 namespace sluice::config {
 
 /// Whether any list is longer than the proto allows; asked first, so that nothing works on lists without end.
 [[nodiscard]] Result<void> validate_counts(const v1::Config& config);
+
+/// What a field's format asks for: "a number or a range such as 100-199, no more than 4095".
+[[nodiscard]] std::string format_in_words(const v1::FieldLimits& limits);
 
 /// A message that is no Config: limits and formats of its fields. Paths count from it.
 [[nodiscard]] Result<void> validate_message(const google::protobuf::Message& message);

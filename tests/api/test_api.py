@@ -8,6 +8,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from description import Description  # noqa: E402
 from harness import Lab, wait_until  # noqa: E402
 
 MAP = {"name": "m", "sources": {"ports": ["in1"]}, "destinations": [{"port": "tool1"}], "rules": [{"match": {}, "action": "PASS"}]}
@@ -18,6 +20,7 @@ class Api(unittest.TestCase):
     def setUpClass(cls):
         cls.lab = Lab(network=2, tool=3)
         cls.addClassCleanup(cls.lab.down)
+        cls.lab.judge = Description(cls.lab.get("/api/v1/openapi.json")).check
 
     def setUp(self):
         self.lab.configure([MAP])

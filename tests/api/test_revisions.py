@@ -4,6 +4,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from description import Description  # noqa: E402
 from harness import Lab, finish, start_generator, wait_until  # noqa: E402
 import harness  # noqa: E402
 
@@ -16,6 +18,7 @@ class Revisions(unittest.TestCase):
     def setUpClass(cls):
         cls.lab = Lab(network=2, tool=3)
         cls.addClassCleanup(cls.lab.down)
+        cls.lab.judge = Description(cls.lab.get("/api/v1/openapi.json")).check
 
     def setUp(self):
         self.lab.configure([MAP])

@@ -41,6 +41,7 @@ class Answer:
 
 class Lab:
     def __init__(self, network=3, tool=4, queues=1, workers=1):
+        self.judge = None  # is shown every answer: (method, path, Answer)
         self.name = f"slt{os.getpid()}"
         self.state = tempfile.mkdtemp(prefix="sluice-lab-")
         self.environment = {**os.environ, "SLUICE_LAB": self.name, "SLUICE_LAB_STATE": self.state + "/lab",
@@ -79,10 +80,13 @@ class Lab:
             request.data = (body if isinstance(body, str) else json.dumps(body)).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, context=self.context, timeout=60) as answer:
-                return Answer(answer.status, answer.headers, answer.read().decode())
+            with urllib.request.urlopen(request, context=self.context, timeout=60) as reply:
+                answer = Answer(reply.status, reply.headers, reply.read().decode())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.headers, error.read().decode())
+            answer = Answer(error.code, error.headers, error.read().decode())
+        if self.judge:
+            self.judge(method, path, answer)
+        return answer
 
     def get(self, path):
         answer = self.api("GET", path)
