@@ -94,7 +94,8 @@ code, pre { font-family: ui-monospace, monospace; font-size: .92em; } pre { back
 <h1>Sluice API</h1>
 <p>Set up this packet broker over REST. Bodies are JSON; errors are problem details (RFC 9457) that name the field and the reason.
 A resource's <code>ETag</code> sent back as <code>If-Match</code> refuses a change that would overwrite somebody else's (412).
-<code>?dry_run=true</code> validates and changes nothing; <code>?comment=</code> goes into the revision.</p>
+<code>?dry_run=true</code> tells what would change and changes nothing; <code>?comment=</code> goes into the revision;
+<code>?confirm_timeout=120</code> undoes the change unless somebody confirms it. The same as an <a href="/api/v1/openapi.json">OpenAPI document</a>.</p>
 <pre>TOKEN=$(curl -sk https://THIS-HOST/api/v1/login -d '{"secret": "SECRET-FROM-THE-CONSOLE"}' | jq -r .token)
 curl -sk -H "Authorization: Bearer $TOKEN" https://THIS-HOST/api/v1/status
 curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/web-to-ids -d '{
