@@ -156,7 +156,14 @@ void add_collection_routes(Router& router, const Shared& c) {
     router.add({"GET", one, "one " + word + ", by name or id", false, {}, body, {}, 200, [c, collection](const auto&, const auto& a) {
                   return show_resource(*c, collection, a[0]);
                 }});
-    router.add({"PUT", one, "makes or replaces a " + word, false, body, body, change_parameters(), 200,
+    router.add({"PUT",
+                one,
+                "makes or replaces a " + word,
+                false,
+                body,
+                body,
+                change_parameters(),
+                200,
                 [c, collection](const auto& r, const auto& a) { return put_resource(*c, collection, r, a[0]); },
                 {201}});
     router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,

@@ -16,11 +16,11 @@ Response put_config(Context& c, const Request& request) {
   v1::Config body;
   if (auto r = config::from_json(request.body, body); !r) return problem(r.error());
   const auto edit = [&](v1::Config& next) -> Result<void> {
-    if (auto r = check_if_match(request, etag(c.configuration.revision_in_change())); !r) return r;
     next = body;
     return {};
   };
-  return change(c, request, edit, "", [&] { return show_config(c); });
+  const auto outcome = c.configuration.change(author_of(request), edit, options_for_all(request));
+  return answer_change(c, request, outcome, "", [&] { return show_config(c); });
 }
 
 Response show_system(Context& c) {

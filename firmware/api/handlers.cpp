@@ -84,6 +84,7 @@ Result<void> merge_patch(const Message& present, const std::string& patch, Messa
   options.max_depth = 32;
   const json::value changes = json::parse(patch, error, {}, options);
   if (error || !changes.is_object()) return Error{ErrorCode::kInvalid, "", "must be a JSON object: a merge patch (RFC 7396)"};
+  if (auto r = config::check_json(patch); !r) return r;
   json::value merged = json::parse(config::to_json(present));
   merge(merged, changes);
   return config::from_json(json::serialize(merged), out);
@@ -118,7 +119,7 @@ Response page_of(const Request& request, const std::vector<std::string>& ids, co
   Response response = ok(body + "]");
   if (end < size)
     response.headers["Link"] =
-        "<" + request.path + "?limit=" + limit + "&cursor=" + ids[static_cast<std::size_t>(end) - 1] + ">; rel=\"next\"";
+        "<" + request.path + "?limit=" + limit + "&cursor=" + percent_encoded(ids[static_cast<std::size_t>(end) - 1]) + ">; rel=\"next\"";
   return response;
 }
 
@@ -138,6 +139,12 @@ config::ChangeOptions options_of(const Request& request) {
   options.dry_run = parameter(request, "dry_run") == "true";
   if (const auto timeout = parameter(request, "confirm_timeout"); !timeout.empty())
     options.confirm_s = static_cast<uint32_t>(number(timeout));
+  return options;
+}
+
+config::ChangeOptions options_for_all(const Request& request) {
+  auto options = options_of(request);
+  options.precondition = [&request](uint64_t revision) { return check_if_match(request, etag(revision)); };
   return options;
 }
 

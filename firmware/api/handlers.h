@@ -60,6 +60,8 @@ void add_telemetry_routes(Router& router, const Shared& c);
 [[nodiscard]] std::vector<Parameter> change_parameters();
 [[nodiscard]] config::Author author_of(const Request& request);
 [[nodiscard]] config::ChangeOptions options_of(const Request& request);
+/// The same for a change of the whole configuration: If-Match is about the revision.
+[[nodiscard]] config::ChangeOptions options_for_all(const Request& request);
 /// "maps[2]": where an error of the whole configuration is about the resource that was sent, its path counts from that.
 [[nodiscard]] std::string indexed(config::Collection collection, int i);
 [[nodiscard]] Error no_such(config::Collection collection, const std::string& name);

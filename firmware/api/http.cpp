@@ -1,6 +1,7 @@
 #include "api/http.h"
 
 #include <boost/json.hpp>
+#include <cctype>
 #include <charconv>
 
 namespace sluice::api {
@@ -83,6 +84,22 @@ Response problem(const Error& error) {
 }
 
 Response problem(unsigned status, const std::string& title, const std::string& detail) { return render(status, title, detail, "HTTP", ""); }
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || std::string_view("-._~").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15U];
+    }
+  }
+  return out;
+}
 
 std::optional<Target> parse_target(std::string_view target) {
   Target out;

@@ -31,6 +31,9 @@ struct Response {
 /// A problem of HTTP itself: no such route, wrong method.
 [[nodiscard]] Response problem(unsigned status, const std::string& title, const std::string& detail);
 
+/// As a value in a query: what is not unreserved (RFC 3986 section 2.3) becomes %XX.
+[[nodiscard]] std::string percent_encoded(std::string_view text);
+
 /// Decodes %XX and splits path and query of a request target; nothing if the target is malformed (a bad escape, a control character).
 struct Target {
   std::string path;

@@ -88,6 +88,7 @@ json::object schema_of_field(const FieldDescriptor& field) {
   json::object out{{"type", "array"}, {"items", schema_of_value(field)}};
   if (limits.has_max_items()) out["maxItems"] = limits.max_items();
   if (limits.required()) out["minItems"] = 1;
+  if (limits.unique()) out["uniqueItems"] = true;
   return out;
 }
 
@@ -243,7 +244,7 @@ std::vector<unsigned> statuses_of(const Route& route) {
   out.insert(422);                            // a parameter that it does not have
   if (route.pattern.find('{') != std::string::npos || !route.parameters.empty()) out.insert(404);
   if (writes) out.insert({404, 409, 413, 422, 503});
-  if (!route.gives.list && !writes) out.insert(503);
+  if (!route.open) out.insert(503);
   return {out.begin(), out.end()};
 }
 

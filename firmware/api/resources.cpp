@@ -11,8 +11,10 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
   router.add({"GET", "/", "this page", true, {}, {}, {}, 200, [&router](const auto&, const auto&) {
                 return Response{200, render_page(router), "text/html; charset=utf-8", {}};
               }});
-  router.add({"GET", "/api/v1/openapi.json", "this API as an OpenAPI 3.1 document", true, {}, {}, {}, 200,
-              [&router](const auto&, const auto&) { return ok(render_openapi(router)); }});
+  router.add(
+      {"GET", "/api/v1/openapi.json", "this API as an OpenAPI 3.1 document", true, {}, {}, {}, 200, [&router](const auto&, const auto&) {
+         return ok(render_openapi(router));
+       }});
   add_session_routes(router, c);
   add_configuration_routes(router, c);
   add_revision_routes(router, c);

@@ -73,7 +73,7 @@ Response show_difference(Context& c, const Request& request, uint64_t n) {
 Response go_back(Context& c, const Request& request, uint64_t n, bool whole) {
   auto author = author_of(request);
   if (author.comment.empty()) author.comment = (whole ? "rollback to revision " : "revert of revision ") + std::to_string(n);
-  const auto options = options_of(request);
+  const auto options = options_for_all(request);
   const auto outcome = whole ? c.configuration.rollback(author, n, options) : c.configuration.revert(author, n, options);
   return outcome ? report(c, *outcome, options.dry_run) : problem(outcome.error());
 }

@@ -16,7 +16,7 @@ enum class Purpose {
 class DataPlane {
  public:
   virtual ~DataPlane() = default;
-  /// Compiles the configuration and keeps the result ready.
+  /// Compiles the configuration, references by id, and keeps the result ready.
   [[nodiscard]] virtual Result<void> prepare(uint64_t revision, const v1::Config& config, Purpose purpose) = 0;
   /// Puts what was prepared in force.
   [[nodiscard]] virtual Result<void> publish(uint64_t revision) = 0;

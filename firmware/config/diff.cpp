@@ -212,7 +212,10 @@ void diff_collection(const v1::Config& before, const v1::Config& after, Collecti
 
 std::string shortened(const std::string& text) {
   constexpr std::size_t kMost = 160;
-  return text.size() <= kMost ? text : text.substr(0, kMost) + " ...";
+  if (text.size() <= kMost) return text;
+  std::size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // not within a character (RFC 3629)
+  return text.substr(0, end) + " ...";
 }
 
 std::string title(const v1::ResourceChange& change) {

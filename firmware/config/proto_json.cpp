@@ -323,17 +323,29 @@ void print(std::ostream& out, const json::value& v, unsigned indent) {
 
 }  // namespace
 
-Result<void> from_json(std::string_view text, pb::Message& out) {
-  boost::system::error_code error;
-  // 32 levels: the model has 8, and the parser recurses.
+namespace {
+/// 32 levels: the model has 8, and the parser recurses.
+json::parse_options parse_options() {
   json::parse_options options;
   options.max_depth = 32;
+  return options;
+}
+}  // namespace
+
+Result<void> check_json(std::string_view text) {
+  boost::system::error_code error;
+  const auto options = parse_options();
   json::basic_parser<DuplicateFinder> finder(options);
   const std::size_t read = finder.write_some(false, text.data(), text.size(), error);
   if (!finder.handler().duplicate.empty()) return invalid(finder.handler().duplicate, "stands twice in one object");
-  const json::value value = error ? json::value() : json::parse(text, error, {}, options);
+  if (!error) (void)json::parse(text, error, {}, options);
   if (error) return invalid("", "is not JSON: " + error.message() + " near byte " + std::to_string(read));
-  return read_message(value, out, "");
+  return {};
+}
+
+Result<void> from_json(std::string_view text, pb::Message& out) {
+  if (auto r = check_json(text); !r) return r;
+  return read_message(json::parse(text, {}, parse_options()), out, "");
 }
 
 std::string to_json(const pb::Message& message) { return json::serialize(write_message(message)); }

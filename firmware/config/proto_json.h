@@ -15,6 +15,9 @@ namespace sluice::config {
 /// Fills `out`, which must be empty. Errors: kInvalid with the path, "maps[0].rules[2].match.l4.port[1]".
 [[nodiscard]] Result<void> from_json(std::string_view text, google::protobuf::Message& out);
 
+/// Whether a text is JSON, not too deep, with no key twice in an object.
+[[nodiscard]] Result<void> check_json(std::string_view text);
+
 /// Every field without presence is printed, a field with presence where it is set.
 [[nodiscard]] std::string to_json(const google::protobuf::Message& message);
 

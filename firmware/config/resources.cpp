@@ -89,6 +89,8 @@ Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::f
       id_by_name[name_of(resource(before, collection, i))] = id_of(resource(before, collection, i));
       ids.insert(id_of(resource(before, collection, i)));
     }
+    std::set<std::string> taken;  // by a resource that says which it is: its former namesake is another one
+    for (int i = 0; i < count(config, collection); ++i) taken.insert(id_of(resource(config, collection, i)));
     for (int i = 0; i < count(config, collection); ++i) {
       auto& m = mutable_resource(config, collection, i);
       const std::string given = text(m, "id");
@@ -97,7 +99,7 @@ Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::f
                      "ids are made by the server; leave it out for a new " + singular(collection)};
       if (!given.empty()) continue;
       const auto namesake = id_by_name.find(name_of(m));
-      set_text(m, "id", namesake != id_by_name.end() ? namesake->second : make_id());
+      set_text(m, "id", namesake != id_by_name.end() && !taken.contains(namesake->second) ? namesake->second : make_id());
     }
   }
   return {};
@@ -255,14 +257,14 @@ void refer_by_id(v1::Config& config, Collection collection, const std::string& n
   });
 }
 
-std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id) {
+std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& reference) {
   std::vector<std::string> out;
   for (const auto* from : collections())
     for (int r = 0; r < count(config, from); ++r) {
       const std::unique_ptr<Message> copy(resource(config, from, r).New());
       copy->CopyFrom(resource(config, from, r));
       (void)for_references(*copy, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
-        if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == id)
+        if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == reference)
           out.push_back(from->name() + "/" + name_of(*copy) + " (" + path + ")");
         return {};
       });

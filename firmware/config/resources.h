@@ -40,7 +40,8 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 [[nodiscard]] std::string new_id();
 
 /// Fills in what a client may leave out: defaults, and ids. A resource takes over the id of its namesake in `before`, a rule that of
-/// an equal rule of the same map. Then turns references by name into ids. Errors name the reference that leads nowhere.
+/// an equal rule of the same map. `before` is the authority on ids: a resource with another id is refused, of a rule it is taken away.
+/// Then turns references by name (or id) into ids. Errors name the reference that leads nowhere, or the id.
 [[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id);
 
 /// Whether every reference, by id, leads to a resource. Errors: the first that does not, by its path.
@@ -52,7 +53,7 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 /// Turns the references to this resource into references by its id, which complete() understands too: so that it can be renamed.
 void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id);
 
-/// Who refers to this resource: "maps/web-to-ids (sources.ports[0])".
-[[nodiscard]] std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& id);
+/// Who refers to this resource: "maps/web-to-ids (sources.ports[0])". reference: its id, or its name where the configuration has names.
+[[nodiscard]] std::vector<std::string> referrers(const v1::Config& config, Collection collection, const std::string& reference);
 
 }  // namespace sluice::config

@@ -77,6 +77,28 @@ Result<v1::Config> config_of(const Rows& rows) {
   return config;
 }
 
+void place_back(Rows& rows, const Rows& back) {
+  std::map<std::string, std::vector<Key>> kinds, returning;  // by kind, in order
+  const auto ordered = [](const Rows& of, std::map<std::string, std::vector<Key>>& out) {
+    for (const auto& [key, row] : of) out[key.first].push_back(key);
+    for (auto& [kind, keys] : out)
+      std::stable_sort(keys.begin(), keys.end(), [&of](const Key& a, const Key& b) { return of.at(a).position < of.at(b).position; });
+  };
+  Rows staying = rows;
+  for (const auto& [key, row] : back) staying.erase(key);
+  ordered(staying, kinds);
+  ordered(back, returning);
+  for (const auto& [kind, keys] : returning) {
+    auto& list = kinds[kind];
+    for (const auto& key : keys) {
+      const auto place = std::min<std::size_t>(static_cast<std::size_t>(back.at(key).position), list.size());
+      list.insert(list.begin() + static_cast<std::ptrdiff_t>(place), key);
+    }
+  }
+  for (const auto& [kind, keys] : kinds)
+    for (std::size_t i = 0; i < keys.size(); ++i) rows[keys[i]].position = static_cast<int>(i);
+}
+
 std::string digest(const Rows& rows) {
   crypto_generichash_state state;
   crypto_generichash_init(&state, nullptr, 0, 32);

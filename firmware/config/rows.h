@@ -23,6 +23,9 @@ using Rows = std::map<Key, Row>;
 [[nodiscard]] Rows rows_of(const v1::Config& config);
 /// Errors: a row that cannot be read, or that was written by a newer version (it has fields that this one does not know).
 [[nodiscard]] Result<v1::Config> config_of(const Rows& rows);
+/// Gives each resource in `back` the place among its kind that its row there tells, or the last one; the others keep their order.
+/// Afterwards all positions are counted anew.
+void place_back(Rows& rows, const Rows& back);
 /// BLAKE2b-256 over all rows: tells whether they are still as they were written.
 [[nodiscard]] std::string digest(const Rows& rows);
 /// "maps/web-to-ids" for a row's resource; its id in place of a name that cannot be read.

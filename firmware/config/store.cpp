@@ -37,6 +37,9 @@ Revision revision_at(SQLite::Statement& row) {
                                     static_cast<uint64_t>(row.getColumn(8).getInt64()), row.getColumn(9).getString()};
   return out;
 }
+/// Stands in `change` and `kept` where a revision has no row there: it was recorded all the same.
+const Key kNothing{"", ""};
+
 constexpr const char* kRevisionColumns =
     "SELECT r.number, r.created_ns, r.author, r.comment, r.label, EXISTS (SELECT 1 FROM change c WHERE c.revision = r.number), "
     "f.state, f.timeout_s, f.deadline_ns, f.reason FROM revision r LEFT JOIN confirmation f ON f.revision = r.number ";
@@ -81,7 +84,9 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
   SQLite::Statement kept(*db_, "SELECT kind, id, body, position FROM kept WHERE revision = ?");
   kept.bind(1, static_cast<int64_t>(revision));
   while (kept.executeStep()) rows[{kept.getColumn(0).getString(), kept.getColumn(1).getString()}] = row_at(kept, 2, 3);
-  if (rows.empty()) {
+  if (!rows.empty()) {
+    rows.erase(kNothing);
+  } else {
     SQLite::Statement known(*db_, "SELECT count(DISTINCT revision) FROM change WHERE revision > ?");
     known.bind(1, static_cast<int64_t>(revision));
     known.executeStep();
@@ -91,7 +96,7 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
     rows = stored_rows();
     SQLite::Statement undo(*db_, "SELECT kind, id, before, position_before FROM change WHERE revision > ? ORDER BY revision DESC");
     undo.bind(1, static_cast<int64_t>(revision));
-    while (undo.executeStep()) {
+    while (undo.executeStep()) {  // kNothing is removed from where it is not
       const Key key{undo.getColumn(0).getString(), undo.getColumn(1).getString()};
       if (undo.getColumn(3).isNull()) rows.erase(key);
       else rows[key] = row_at(undo, 2, 3);
@@ -106,7 +111,8 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
   return failed("reading a revision", e);
 }
 
-Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s) try {
+Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s,
+                               const std::vector<uint64_t>& undone) try {
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
   const Rows before = stored_rows();
   const int64_t number = db_->execAndGet("SELECT coalesce(max(number), 0) + 1 FROM revision").getInt64();
@@ -118,7 +124,9 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
   SQLite::Statement put(*db_, "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?)");
   SQLite::Statement remove(*db_, "DELETE FROM resource WHERE kind = ? AND id = ?");
   SQLite::Statement log(*db_, "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)");
+  bool recorded = false;
   const auto record = [&](const Key& key, const Row* was, const Row* is) {
+    recorded = true;
     log.reset();
     log.clearBindings();
     log.bind(1, number);
@@ -148,6 +156,12 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
     remove.exec();
     record(key, &row, nullptr);
   }
+  if (!recorded) record(kNothing, nullptr, nullptr);
+  for (const uint64_t one : undone) {
+    SQLite::Statement settle(*db_, "UPDATE confirmation SET state = 'UNDONE', reason = '' WHERE revision = ?");
+    settle.bind(1, static_cast<int64_t>(one));
+    settle.exec();
+  }
   if (confirm_s) {
     SQLite::Statement wait(*db_, "INSERT INTO confirmation VALUES (?, ?, ?, 'PENDING', '')");
     SQLite::bind(wait, number, *confirm_s, static_cast<int64_t>(wall_ns() + *confirm_s * 1'000'000'000ULL));
@@ -169,7 +183,11 @@ void Store::forget_old_changes(int64_t newest) {
       "WHERE total > ?");
   beyond.bind(1, static_cast<int64_t>(kMostChangeBytes));
   beyond.executeStep();
-  const int64_t last = std::min(std::max(beyond.getColumn(0).getInt64(), newest - static_cast<int64_t>(kMostRevisions)), newest - 1);
+  // One that waits for its confirmation may have to be undone: its changes, and those since, stay.
+  const int64_t waiting =
+      db_->execAndGet("SELECT coalesce(min(revision), 9223372036854775807) FROM confirmation WHERE state = 'PENDING'").getInt64();
+  const int64_t last =
+      std::min({std::max(beyond.getColumn(0).getInt64(), newest - static_cast<int64_t>(kMostRevisions)), newest - 1, waiting - 1});
   if (last <= 0) return;
   for (const char* sql :
        {"DELETE FROM change WHERE revision <= ?", "DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
@@ -208,6 +226,7 @@ Result<std::vector<Change>> Store::changes_of(uint64_t revision) try {
   rows.bind(1, static_cast<int64_t>(revision));
   while (rows.executeStep()) {
     Change change{{rows.getColumn(0).getString(), rows.getColumn(1).getString()}, {}, {}};
+    if (change.key == kNothing) continue;
     if (!rows.getColumn(3).isNull()) change.before = row_at(rows, 2, 3);
     if (!rows.getColumn(5).isNull()) change.after = row_at(rows, 4, 5);
     out.push_back(std::move(change));
@@ -237,7 +256,9 @@ Result<void> Store::set_label(uint64_t number, const std::string& label) try {
   statement("DELETE FROM kept WHERE revision = ?").exec();
   if (!label.empty()) {
     SQLite::Statement keep(*db_, "INSERT INTO kept VALUES (?, ?, ?, ?, ?)");
-    for (const auto& [key, row] : *rows) {
+    Rows all = *rows;
+    if (all.empty()) all[kNothing] = {};
+    for (const auto& [key, row] : all) {
       keep.reset();
       SQLite::bind(keep, static_cast<int64_t>(number), key.first, key.second, row.position);
       bind_blob(keep, 5, row.body);

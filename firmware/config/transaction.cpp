@@ -3,6 +3,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/clock.h"
 #include "config/resources.h"
@@ -46,13 +47,23 @@ Result<void> Configuration::load() {
   return {};
 }
 
-/// To the newest revision before the present one that can be read and that `accept` takes.
+/// To the newest revision before the present one that can be read and that `accept` takes; beyond the change log, to labelled ones.
 Result<void> Configuration::fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept) {
-  for (uint64_t candidate = revision_; candidate-- > 0;) {
+  constexpr unsigned kMostTried = 50;  // each costs a walk through the change log, while everybody waits
+  std::vector<uint64_t> candidates;
+  for (uint64_t n = revision_; n-- > 0 && candidates.size() < kMostTried;) candidates.push_back(n);
+  const auto older = store_.revisions(kMostRevisions + kMostLabels + 1, candidates.empty() ? 0 : candidates.back());
+  if (!older) return older.error();
+  for (const auto& revision : *older)
+    if (!revision.label.empty()) candidates.push_back(revision.number);
+  for (const uint64_t candidate : candidates) {
     const auto rows = store_.rows_at(candidate);
-    if (!rows && rows.error().code == ErrorCode::kNotFound) break;
     auto config = rows ? config_of(*rows) : Result<v1::Config>(rows.error());
-    if (!config || !validate(*config) || !accept(candidate, *config)) continue;
+    if (!config || !validate(*config)) continue;
+    if (auto r = accept(candidate, *config); !r) {
+      if (r.error().code == ErrorCode::kUnreachable) return r;  // says nothing of the revision: all of this again when it is back
+      continue;
+    }
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
     revision_ = candidate;
@@ -69,6 +80,7 @@ Configuration::View Configuration::view() const {
 
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
+  if (auto r = may_begin(options); !r) return r.error();
   v1::Config next = with_names(config_);
   if (auto r = edit(next); !r) return r.error();
   if (auto r = validate_counts(next); !r) return r.error();
@@ -76,20 +88,40 @@ Result<Outcome> Configuration::change(const Author& author, const Edit& edit, co
   return install(author, std::move(next), options);
 }
 
-/// The rest of every change. next: references by id, everything filled in.
-Result<Outcome> Configuration::install(const Author& author, v1::Config next, const ChangeOptions& options) {
+Result<void> Configuration::may_begin(const ChangeOptions& options) const {
+  if (options.confirm_s && !waiting_.empty())
+    return Error{ErrorCode::kConflict, "confirm_timeout",
+                 number(waiting_.front().revision) +
+                     " still waits for its confirmation: confirm or revert it first, or change without confirm_timeout"};
+  return options.precondition ? options.precondition(revision_) : Result<void>();
+}
+
+/// The rest of every change. next: references by id, everything filled in. undone: unconfirmed revisions that it undoes.
+Result<Outcome> Configuration::install(const Author& author, v1::Config next, const ChangeOptions& options,
+                                       const std::vector<uint64_t>& undone, Purpose purpose) {
   if (auto r = validate(next); !r) return r.error();
+  const auto settle = [&] {
+    std::erase_if(waiting_, [&](const Waiting& w) { return std::count(undone.begin(), undone.end(), w.revision) > 0; });
+  };
   // Degraded, what is in force is to be made the newest revision even where nothing else changes.
-  if (fallen_back_.empty() && google::protobuf::util::MessageDifferencer::Equals(config_, next)) return Outcome{revision_, false, "", {}};
-  if (auto r = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : Purpose::kChange); !r) return r.error();
+  if (fallen_back_.empty() && google::protobuf::util::MessageDifferencer::Equals(config_, next)) {
+    if (!options.dry_run) {
+      for (const uint64_t one : undone)
+        if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
+      settle();
+    }
+    return Outcome{revision_, false, "", {}};
+  }
+  if (auto r = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose); !r) return r.error();
   Outcome outcome{revision_, true, "", diff(with_names(config_), with_names(next))};
   if (options.dry_run) return outcome;
 
-  const auto committed = store_.commit(rows_of(next), author, options.confirm_s);
+  const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
   if (!committed) return committed.error();
   config_ = std::move(next);
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();
+  settle();
   if (options.confirm_s) wait_for_confirmation(revision_, std::chrono::seconds(*options.confirm_s));
   if (auto r = data_plane_.publish(revision_); !r)
     outcome.warning = number(revision_) + " is saved; the data plane gets it when it is back: " + r.error().message;
@@ -100,46 +132,58 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
 
 Result<Outcome> Configuration::rollback(const Author& author, uint64_t revision, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
+  if (auto r = may_begin(options); !r) return r.error();
   const auto rows = store_.rows_at(revision);
   if (!rows) return rows.error();
   auto next = config_of(*rows);
   if (!next) return next.error();
-  return install(author, std::move(*next), options);
+  // Whatever waits and came later is gone with this.
+  const auto unconfirmed = store_.unconfirmed();
+  if (!unconfirmed) return unconfirmed.error();
+  std::vector<uint64_t> undone;
+  for (const auto& one : *unconfirmed)
+    if (one.number > revision) undone.push_back(one.number);
+  return install(author, std::move(*next), options, undone);
 }
 
 Result<Outcome> Configuration::revert(const Author& author, uint64_t revision, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
-  return revert_locked(author, revision, options);
+  if (auto r = may_begin(options); !r) return r.error();
+  return revert_locked(author, revision, options, Purpose::kChange);
 }
 
-Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options) {
+Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose) {
   auto next = inverse_of(revision);
   if (!next) return next.error();
-  auto outcome = install(author, std::move(*next), options);
-  if (!outcome || options.dry_run) return outcome;
+  const auto known = store_.revision(revision);
+  if (!known) return known.error();
   // Undone by hand is undone too: its time need not run out.
-  const auto undone = store_.revision(revision);
-  if (undone && undone->confirmation && undone->confirmation->state != "CONFIRMED") {
-    std::erase_if(waiting_, [revision](const Waiting& w) { return w.revision == revision; });
-    if (auto r = store_.set_confirmation(revision, "UNDONE", ""); !r) return r.error();
-  }
-  return outcome;
+  std::vector<uint64_t> undone;
+  if (known->confirmation && known->confirmation->state != "CONFIRMED") undone.push_back(revision);
+  return install(author, std::move(*next), options, undone, purpose);
 }
 
 /// The present configuration with the inverse of one revision.
 Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
   const auto changes = store_.changes_of(revision);
   if (!changes) return changes.error();
-  Rows rows = rows_of(config_);
+  Rows rows = rows_of(config_), back;
   std::string others;
+  // Where resources came or went, the places of the others followed from that, and follow again.
+  std::set<std::string> grown;
+  for (const auto& change : *changes)
+    if (!change.before || !change.after) grown.insert(change.key.first);
   for (const auto& change : *changes) {
     const auto now = rows.find(change.key);
     const auto is = [&](const std::optional<Row>& wanted) {
       return wanted ? now != rows.end() && now->second.body == wanted->body : now == rows.end();
     };
-    if (is(change.after)) {
-      if (change.before) rows[change.key] = *change.before;
-      else rows.erase(change.key);
+    if (change.before && change.after && change.before->body == change.after->body) {  // only moved
+      if (!grown.contains(change.key.first) && now != rows.end()) back[change.key] = {now->second.body, change.before->position};
+    } else if (is(change.after)) {
+      if (!change.before) rows.erase(change.key);
+      else if (change.after) now->second.body = change.before->body;
+      else rows[change.key] = back[change.key] = *change.before;
     } else if (!is(change.before)) {
       others += (others.empty() ? "" : ", ") + title(change.key, change.after ? change.after->body : change.before->body);
     }
@@ -148,6 +192,7 @@ Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
     return Error{ErrorCode::kConflict, "",
                  "later revisions than " + std::to_string(revision) + " changed the same: " + others +
                      "; change it back by hand, or roll back to a revision as a whole"};
+  place_back(rows, back);
   auto config = config_of(rows);
   if (!config) return config;
   if (auto r = check_references(*config); !r)
@@ -184,29 +229,26 @@ std::optional<std::chrono::steady_clock::time_point> Configuration::undo_unconfi
   constexpr auto kRetry = std::chrono::seconds(1);
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
-  // The newest first: each is then undone on what it was made on.
-  std::sort(waiting_.begin(), waiting_.end(), [](const Waiting& a, const Waiting& b) { return a.revision > b.revision; });
+  undo_trouble_.clear();
   const auto all = waiting_;
   for (const auto& one : all) {
     if (one.deadline > now) continue;
-    const auto undone = revert_locked({"sluice", number(one.revision) + " was not confirmed in time"}, one.revision, {});
+    // What was in force before may be again, whatever the devices of today say.
+    const auto undone = revert_locked({"sluice", number(one.revision) + " was not confirmed in time"}, one.revision, {}, Purpose::kResume);
     if (undone) continue;
-    const auto place = std::find_if(waiting_.begin(), waiting_.end(), [&one](const Waiting& w) { return w.revision == one.revision; });
-    if (place == waiting_.end()) continue;
-    if (undone.error().code == ErrorCode::kUnreachable) {
-      place->deadline = now + kRetry;
+    const auto& error = undone.error();
+    const bool passes =
+        error.code == ErrorCode::kUnreachable || error.code == ErrorCode::kInternal;  // a data plane, a disk, that may be back
+    if (!passes && store_.set_confirmation(one.revision, "FAILED", error.message)) {
+      std::erase_if(waiting_, [&one](const Waiting& w) { return w.revision == one.revision; });
       continue;
     }
-    waiting_.erase(place);
-    fail_confirmation(one.revision, undone.error().message);
+    undo_trouble_ = number(one.revision) + " was not confirmed in time and is not undone yet: " + error.message;
+    for (auto& w : waiting_)
+      if (w.revision == one.revision) w.deadline = now + kRetry;
   }
   if (waiting_.empty()) return std::nullopt;
   return std::min_element(waiting_.begin(), waiting_.end(), [](const auto& a, const auto& b) { return a.deadline < b.deadline; })->deadline;
-}
-
-void Configuration::fail_confirmation(uint64_t revision, const std::string& reason) {
-  // A store that cannot take this has just failed to take the revert: faults() reads it again and says so.
-  (void)store_.set_confirmation(revision, "FAILED", reason);
 }
 
 // ---- The data plane ----
@@ -251,6 +293,7 @@ std::vector<std::string> Configuration::faults() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> out;
   if (!fallen_back_.empty()) out.push_back(fallen_back_);
+  if (!undo_trouble_.empty()) out.push_back(undo_trouble_);
   const auto unconfirmed = store_.unconfirmed();
   if (!unconfirmed) out.push_back(unconfirmed.error().message);
   else

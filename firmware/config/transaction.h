@@ -19,7 +19,9 @@ namespace sluice::config {
 
 struct ChangeOptions {
   bool dry_run = false;               ///< validation alone: nothing is changed
-  std::optional<uint32_t> confirm_s;  ///< undone unless it is confirmed within so many seconds
+  std::optional<uint32_t> confirm_s;  ///< undone unless it is confirmed within so many seconds; one revision at a time
+  /// Asked before anything else, with the revision in force: a client's If-Match.
+  std::function<Result<void>(uint64_t revision)> precondition = {};
 };
 
 /// What became of a change.
@@ -74,21 +76,19 @@ class Configuration {
   /// Why the appliance is degraded, in sentences; empty: it is not.
   [[nodiscard]] std::vector<std::string> faults() const;
 
-  /// For an Edit, which runs under the lock: the revision that it starts from.
-  [[nodiscard]] uint64_t revision_in_change() const { return revision_; }
-
  private:
   struct Waiting {
     uint64_t revision;
     std::chrono::steady_clock::time_point deadline;
   };
 
-  Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options);
-  Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options);
+  Result<void> may_begin(const ChangeOptions& options) const;
+  Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options, const std::vector<uint64_t>& undone = {},
+                          Purpose purpose = Purpose::kChange);
+  Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose);
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
-  void fail_confirmation(uint64_t revision, const std::string& reason);
 
   Store& store_;
   DataPlane& data_plane_;
@@ -99,6 +99,7 @@ class Configuration {
   v1::Config config_;         ///< references by id
   std::string fallen_back_;   ///< why, if so
   std::vector<Waiting> waiting_;
+  std::string undo_trouble_;  ///< why an undoing that is due has not succeeded yet
 };
 
 }  // namespace sluice::config

@@ -156,6 +156,12 @@ Result<void> check_message(const Message& message, const std::string& path) {
         if (r->GetRepeatedMessage(message, &field, i).ByteSizeLong() > limits.max_length()) return invalid(here, "a label is too long");
       continue;
     }
+    if (limits.unique()) {
+      std::set<std::string> seen;
+      for (int i = 0; i < n; ++i)
+        if (!seen.insert(r->GetRepeatedString(message, &field, i)).second)
+          return invalid(here + "[" + std::to_string(i) + "]", "stands twice");
+    }
     for (int i = 0; i < n; ++i)
       if (auto result = check_value(message, field, i, here + "[" + std::to_string(i) + "]"); !result) return result;
     if (!field.is_repeated())

@@ -168,6 +168,9 @@ class Revisions(unittest.TestCase):
         report = self.post(base, {"entries": ["2001:db8::/32", "10.0.0.0/8"]})
         self.assertEqual(report["words"], ['address set hr: entries: "2001:db8::/32" added'])
         self.assertEqual(self.lab.get(base), ["10.0.0.0/8", "2001:db8::/32"])
+        first = self.lab.api("GET", base + "?limit=1")
+        link = first.headers["Link"]
+        self.assertEqual((first.json(), self.lab.get(link[1:link.index(">")])), (["10.0.0.0/8"], ["2001:db8::/32"]))
         self.post(base + ":remove", {"entries": ["10.0.0.0/8"]})
         self.assertEqual(self.lab.get(base), ["2001:db8::/32"])
         self.post(base + ":remove", {"entries": ["10.0.0.0/8"]}, status=404)
@@ -196,6 +199,16 @@ class Revisions(unittest.TestCase):
         self.assertEqual(self.lab.api("PATCH", "/api/v1/maps/m", {"comments": "x"}).json()["errors"][0]["field"], "comments")
         self.assertEqual(self.lab.api("PATCH", "/api/v1/maps/m", []).status, 422)
         self.assertEqual(self.lab.api("PATCH", "/api/v1/maps/nowhere", {}).status, 404)
+
+    def test_a_rollback_that_would_overwrite_a_colleagues_revision_is_refused_by_if_match(self):
+        etag = self.lab.api("GET", "/api/v1/config").headers["ETag"]
+        n = self.newest()
+        self.lab.put("/api/v1/maps/m", {**MAP, "comment": "mine"})
+        for verb in ("rollback", "revert"):
+            answer = self.lab.api("POST", f"/api/v1/revisions/{n}:{verb}", "", headers={"If-Match": etag})
+            self.assertEqual((answer.status, answer.json()["errors"][0]["field"]), (412, "If-Match"))
+        self.assertEqual(self.lab.api("PATCH", "/api/v1/maps/m", '{"comment": "a", "comment": "b"}').status, 422)
+        self.assertEqual(self.lab.get("/api/v1/maps/m")["comment"], "mine")
 
     def test_a_mistyped_parameter_changes_nothing(self):
         before = self.newest()

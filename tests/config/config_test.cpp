@@ -98,6 +98,22 @@ TEST_CASE("validate: each format takes what it says and nothing near it") {
     CHECK_MESSAGE(window(bad) == "schedules[0].windows[0].to", bad);
 }
 
+TEST_CASE("resources: who says by its id that it is the renamed one leaves its old name to another") {
+  const auto before = test::make_config(R"({"ports": [{"name": "x", "role": "TOOL"}]})");
+  v1::Config after = before;
+  after.mutable_ports(0)->set_name("y");
+  after.add_ports()->set_name("x");
+  after.mutable_ports(1)->set_role(v1::PortRole::TOOL);
+  REQUIRE(config::complete(after, before));
+  CHECK(config::validate(after));
+  CHECK(after.ports(0).id() == before.ports(0).id());
+}
+
+TEST_CASE("validate: an address set has no entry twice") {
+  CHECK(invalid_at(R"({"address_sets": [{"name": "s", "entries": ["10.0.0.0/8", "11.0.0.0/8", "10.0.0.0/8"]}]})") ==
+        "address_sets[0].entries[2]");
+}
+
 TEST_CASE("resources: defaults are filled in, and rules keep their ids by what they say") {
   const std::string rules = R"([{"match": {"ip": {"protocol": ["tcp"]}}, "action": "PASS"}, {"action": "DROP"}])";
   const auto before = test::make_config(R"({"maps": [{"name": "m", "sources": {}, "rules": )" + rules + "}]}");

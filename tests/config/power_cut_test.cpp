@@ -52,7 +52,7 @@ unsigned suffer(Fault fault, unsigned operation) {
     for (unsigned n = 1; n <= kChanges; ++n) {
       tried = n;
       if (a.configuration->change({"ann", ""}, write_number(n),
-                                  {.dry_run = false, .confirm_s = n % 2 ? std::optional<uint32_t>(3600) : std::nullopt}))
+                                  {.dry_run = false, .confirm_s = n == 1 ? std::optional<uint32_t>(3600) : std::nullopt}))
         acknowledged = n, ++made;
       else if (fault != Fault::kError) break;
     }

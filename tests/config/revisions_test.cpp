@@ -278,6 +278,100 @@ TEST_CASE("confirmation: while the data plane is away nothing is undone halfway,
   CHECK(names(*a.configuration).empty());
 }
 
+TEST_CASE("confirmation: one at a time, and what undoes a revision that waits settles it") {
+  Appliance a;
+  const config::ChangeOptions confirmed{.dry_run = false, .confirm_s = 3600};
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "risky"), confirmed));  // 2
+  for (const auto& refused : {a.configuration->change({"ann", ""}, comment_on("x", "more"), confirmed),
+                              a.configuration->revert({"ann", ""}, 2, confirmed), a.configuration->rollback({"ann", ""}, 1, confirmed)}) {
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().field_path == "confirm_timeout");
+  }
+  REQUIRE(a.configuration->rollback({"bob", ""}, 1));
+  CHECK(a.configuration->revision(2)->confirmation->state == "UNDONE");
+  CHECK_FALSE(a.configuration->undo_unconfirmed());
+  REQUIRE(a.configuration->change({"bob", ""}, comment_on("x", "risky")));  // the same again, and meant
+  a.restart();
+  CHECK_FALSE(a.configuration->undo_unconfirmed());
+  CHECK(names(*a.configuration) == "x=risky");
+}
+
+TEST_CASE("revisions: a revert brings a resource back to its place, and who only moved is nobody's conflict") {
+  Appliance a;
+  for (const char* name : {"p", "q", "r"}) REQUIRE(a.configuration->change({"ann", ""}, add_port(name)));
+  REQUIRE(a.configuration->change({"ann", ""}, remove_port("p")));  // 4: q and r move up
+  REQUIRE(a.configuration->change({"bob", ""}, comment_on("r", "bob's")));
+  REQUIRE(a.configuration->change({"bob", ""}, add_port("s")));
+  REQUIRE(a.configuration->revert({"ann", ""}, 4));
+  CHECK(names(*a.configuration) == "p q r=bob's s");
+
+  REQUIRE(a.configuration->change({"ann", ""}, [](v1::Config& c) -> Result<void> {
+    c.mutable_ports()->SwapElements(0, 3);
+    return {};
+  }));  // 8
+  REQUIRE(a.configuration->change({"bob", ""}, comment_on("q", "too")));
+  REQUIRE(a.configuration->revert({"ann", ""}, 8));
+  CHECK(names(*a.configuration) == "p q=too r=bob's s");
+  a.restart();
+  CHECK(names(*a.configuration) == "p q=too r=bob's s");
+}
+
+TEST_CASE("boot: the refused revision put again, unchanged, leaves every way back open") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "bad")));
+  a.restart();
+  a.plane.refuses = [](const v1::Config& c) { return c.ports_size() && c.ports(0).comment() == "bad"; };
+  REQUIRE(a.configuration->resume());
+  a.plane.refuses = [](const v1::Config&) { return false; };
+  CHECK(a.configuration->rollback({"ann", ""}, 2)->revision == 3);  // the same resources as are stored
+  CHECK(a.configuration->faults().empty());
+  a.restart();
+  CHECK(names(*a.configuration) == "x=bad");
+  REQUIRE(a.configuration->rollback({"ann", ""}, 1));
+  CHECK(names(*a.configuration) == "x");
+  CHECK(a.configuration->config_at(0)->ports_size() == 0);
+}
+
+TEST_CASE("boot: beyond what is remembered, a labelled revision is fallen back to; an empty one is kept too") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("good")));
+  REQUIRE(a.configuration->set_label(1, "works"));
+  REQUIRE(a.configuration->change({"ann", ""}, remove_port("good")));
+  REQUIRE(a.configuration->set_label(2, "empty"));
+  for (unsigned i = 0; i < config::kMostRevisions + 5; ++i)
+    REQUIRE(a.configuration->change({"ann", ""}, [i](v1::Config& c) -> Result<void> {
+      c.mutable_system()->set_name(std::to_string(i));
+      return {};
+    }));
+  CHECK(a.configuration->config_at(2)->has_system() == false);
+  a.restart();
+  a.plane.refuses = [](const v1::Config& c) { return c.ports_size() == 0; };
+  REQUIRE(a.configuration->resume());
+  CHECK(names(*a.configuration) == "good");
+  CHECK(a.plane.published == 1);
+
+  a.restart();
+  a.plane.prepare_error = Error{ErrorCode::kUnreachable, "", "gone"};
+  CHECK(a.configuration->resume().error().code == ErrorCode::kUnreachable);
+  CHECK(a.configuration->faults().empty());  // says nothing of the revision
+}
+
+TEST_CASE("diff: words are whole characters, however long what changed") {
+  v1::Config before, after;
+  before.mutable_system();
+  std::string text = "x";
+  for (int i = 0; i < 200; ++i) text += "\xc3\xa9";
+  for (int shift = 0; shift < 2; ++shift) {
+    after.mutable_system()->set_name(text.substr(static_cast<std::size_t>(shift)));
+    const auto line = config::in_words(config::diff(before, after)).at(0);
+    const auto cut = line.find(" ...");
+    REQUIRE(cut != std::string::npos);
+    CHECK(line.substr(cut - 2, 2) == "\xc3\xa9");
+  }
+}
+
 TEST_CASE("boot: a last revision that is damaged or from a newer version gives way to the last good one, and says so") {
   const std::string newer = "UPDATE resource SET body = CAST(body || x'f8ff0f01' AS BLOB)";  // a field of number 32,767
   for (const std::string& sabotage :
