@@ -156,8 +156,9 @@ class Revisions(unittest.TestCase):
         self.assertEqual(renamed["rules"], before["rules"])
         self.runs(self.newest())
         ledger = self.lab.settled()
-        self.assertEqual(next(m["passed"]["packets"] for m in ledger["maps"] if m["name"] == "everything"), passed)
-        self.assertEqual(next(p["received"]["dequeued"]["packets"] for p in ledger["ports"] if p["name"] == "uplink") >= 200, True)
+        # The link may have said a word of its own meanwhile: a counter that was lost would be far below.
+        self.assertGreaterEqual(next(m["passed"]["packets"] for m in ledger["maps"] if m["name"] == "everything"), passed)
+        self.assertGreaterEqual(next(p["received"]["dequeued"]["packets"] for p in ledger["ports"] if p["name"] == "uplink"), passed)
         self.post("/api/v1/maps/everything:rename", {"name": "a b"}, status=422)
         self.lab.put("/api/v1/maps/other", {**MAP, "name": "other", "sources": {"ports": ["uplink"]}})
         self.post("/api/v1/maps/everything:rename", {"name": "other"}, status=409)
