@@ -144,7 +144,7 @@ void add_collection_routes(Router& router, const Shared& c) {
     const Body body{collection->message_type()};
     router.add({"GET",
                 base,
-                "all of them",
+                "all " + word + "s",
                 false,
                 {},
                 {collection->message_type(), true},

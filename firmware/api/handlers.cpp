@@ -79,12 +79,9 @@ Result<void> read_body(const Request& request, Message& out) {
 }
 
 Result<void> merge_patch(const Message& present, const std::string& patch, Message& out) {
-  boost::system::error_code error;
-  json::parse_options options;
-  options.max_depth = 32;
-  const json::value changes = json::parse(patch, error, {}, options);
-  if (error || !changes.is_object()) return Error{ErrorCode::kInvalid, "", "must be a JSON object: a merge patch (RFC 7396)"};
   if (auto r = config::check_json(patch); !r) return r;
+  const json::value changes = json::parse(patch);
+  if (!changes.is_object()) return Error{ErrorCode::kInvalid, "", "must be a JSON object: a merge patch (RFC 7396)"};
   json::value merged = json::parse(config::to_json(present));
   merge(merged, changes);
   return config::from_json(json::serialize(merged), out);

@@ -27,7 +27,7 @@ void add_collection_routes(Router& router, const Shared& c);
 void add_rule_routes(Router& router, const Shared& c);
 void add_address_set_routes(Router& router, const Shared& c);
 void add_revision_routes(Router& router, const Shared& c);
-void add_telemetry_routes(Router& router, const Shared& c);
+void add_observation_routes(Router& router, const Shared& c);
 
 // ---- Answers ----
 

@@ -55,7 +55,7 @@ Response explain(Context& c, const Request& request) {
 
 }  // namespace
 
-void add_telemetry_routes(Router& router, const Shared& c) {
+void add_observation_routes(Router& router, const Shared& c) {
   router.add({"GET",
               "/api/v1/status",
               "what is observed: ports, queues, workers",

@@ -156,8 +156,8 @@ json::object parameter_schema(const Parameter& parameter) {
   }
 }
 
-/// Names of the placeholders in a pattern.
-std::vector<std::string> placeholders(const std::string& pattern) {
+/// Names of the parameters in a path: "name", "id".
+std::vector<std::string> path_parameters(const std::string& pattern) {
   std::vector<std::string> out;
   for (auto open = pattern.find('{'); open != std::string::npos; open = pattern.find('{', open + 1))
     out.push_back(pattern.substr(open + 1, pattern.find('}', open) - open - 1));
@@ -199,7 +199,7 @@ const char* meaning(unsigned status) {
 json::object operation(const Route& route) {
   json::object out{{"operationId", operation_id(route)}, {"summary", route.summary}, {"tags", json::array{tag(route)}}};
   json::array parameters;
-  for (const auto& name : placeholders(route.pattern))
+  for (const auto& name : path_parameters(route.pattern))
     parameters.push_back(json::object{{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
   for (const auto& p : route.parameters)
     parameters.push_back(json::object{{"name", p.name}, {"in", "query"}, {"description", p.summary}, {"schema", parameter_schema(p)}});

@@ -72,6 +72,15 @@ void render_message(const pb::Descriptor& message, std::set<std::string>& done, 
       render_message(*message.field(f)->message_type(), done, out);
 }
 
+std::string link_to(const Body& body) {
+  return std::string(body.list ? "a list of " : "") + "<a href=\"#" + body.type->name() + "\">" + body.type->name() + "</a>";
+}
+
+/// "; takes Map; gives Map"
+std::string bodies_of(const Route& route) {
+  return (route.takes.type ? "; takes " + link_to(route.takes) : "") + (route.gives.type ? "; gives " + link_to(route.gives) : "");
+}
+
 }  // namespace
 
 std::string render_page(const Router& router) {
@@ -83,6 +92,7 @@ std::string render_page(const Router& router) {
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 h2 { margin-top: 2.5rem; } h3 { margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid #8885; padding: .25rem .75rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
 code, pre { font-family: ui-monospace, monospace; font-size: .92em; } pre { background: #8882; padding: .75rem; overflow-x: auto; border-radius: 4px; }
 @media (max-width: 40rem) {
   tr { display: block; border-top: 1px solid #8885; padding: .4rem 0; }
@@ -107,12 +117,15 @@ curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/
 )";
   for (const auto& route : router.routes())
     out << "<tr><td><code>" << route.method << "</code></td><td><code>" << escape(route.pattern) << "</code></td><td>"
-        << escape(route.summary) << (route.open ? " (no token needed)" : "") << "</td></tr>\n";
+        << escape(route.summary) << (route.open ? " (no token needed)" : "") << bodies_of(route) << "</td></tr>\n";
   out << "</table>\n<h2>Model</h2>\n<p>A field with a default is filled in on write. References are given by name. A field that this "
          "version's engine does not do yet\n"
          "is refused with code NOT_AVAILABLE.</p>\n";
   std::set<std::string> done;
   render_message(*v1::Config::descriptor(), done, out);
+  for (const auto& route : router.routes())
+    for (const auto& body : {route.takes, route.gives})
+      if (body.type) render_message(*body.type, done, out);
   out << "</body></html>\n";
   return out.str();
 }

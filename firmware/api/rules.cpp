@@ -116,26 +116,14 @@ Response post_rule(Context& c, const Request& request, const std::string& map_na
       });
 }
 
-Response put_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id) {
-  v1::Rule body;
-  if (auto r = config::from_json(request.body, body); !r) return problem(r.error());
-  if (!body.id().empty() && body.id() != id) return problem({ErrorCode::kInvalid, "id", "is made by the server and cannot be changed"});
-  body.set_id(id);
-  return RuleEdit{c, request, map_name}.run_on(
-      id,
-      [&](v1::Map& map, int i) -> Result<void> {
-        *map.mutable_rules(i) = body;
-        return {};
-      },
-      [&] { return show_rule(c, map_name, id); });
-}
-
-Response patch_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id) {
+Response change_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id, bool patch) {
   return RuleEdit{c, request, map_name}.run_on(
       id,
       [&](v1::Map& map, int i) -> Result<void> {
         v1::Rule body;
-        if (auto r = merge_patch(map.rules(i), request.body, body); !r) return r;
+        auto r = patch ? merge_patch(map.rules(i), request.body, body) : config::from_json(request.body, body);
+        if (!r) return r;
+        if (body.id().empty()) body.set_id(id);
         if (body.id() != id) return Error{ErrorCode::kInvalid, "id", "is made by the server and cannot be changed"};
         *map.mutable_rules(i) = body;
         return {};
@@ -198,9 +186,9 @@ void add_rule_routes(Router& router, const Shared& c) {
       {"POST", base, "adds a rule", false, body, body, placed, 201, [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
   router.add({"GET", one, "one rule", false, {}, body, {}, 200, [c](const auto&, const auto& a) { return show_rule(*c, a[0], a[1]); }});
   router.add({"PUT", one, "replaces a rule; its place stays", false, body, body, change_parameters(), 200,
-              [c](const auto& r, const auto& a) { return put_rule(*c, r, a[0], a[1]); }});
+              [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], false); }});
   router.add({"PATCH", one, "changes some fields of a rule (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,
-              [c](const auto& r, const auto& a) { return patch_rule(*c, r, a[0], a[1]); }});
+              [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], true); }});
   router.add({"DELETE", one, "removes a rule", false, {}, {}, change_parameters(), 204, [c](const auto& r, const auto& a) {
                 return delete_rule(*c, r, a[0], a[1]);
               }});

@@ -8,7 +8,7 @@
 
 #include "api/auth.h"
 #include "api/certificate.h"
-#include "api/resources.h"
+#include "api/routes.h"
 #include "api/server.h"
 #include "config/confirmation_watch.h"
 #include "config/store.h"

@@ -1,7 +1,12 @@
 """The API's own description as a judge: every answer must be one that the OpenAPI document promises."""
 import functools
+import pathlib
 import re
 import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
+from harness import Lab  # noqa: E402
 
 sys.path.append("/usr/lib/python3/dist-packages")  # Debian's packages, for an interpreter that is not Debian's
 import jsonschema  # noqa: E402
@@ -51,3 +56,15 @@ class Description:
         assert content_type in promised["content"], f"{told}\nis {content_type}"
         errors = sorted(self.validator(pattern, method, answer.status, content_type).iter_errors(answer.json()), key=str)
         assert not errors, f"{told}\nis not as described: {errors[0].json_path}: {errors[0].message[:500]}"
+
+
+class Described(unittest.TestCase):
+    """Tests of one lab, whose every answer is judged by its own description."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(network=2, tool=3)
+        cls.addClassCleanup(cls.lab.down)
+        cls.document = cls.lab.get("/api/v1/openapi.json")
+        cls.judge = Description(cls.document)
+        cls.lab.judge = cls.judge.check

@@ -9,19 +9,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from description import Description  # noqa: E402
-from harness import Lab, wait_until  # noqa: E402
+from description import Described  # noqa: E402
+from harness import wait_until  # noqa: E402
 
 MAP = {"name": "m", "sources": {"ports": ["in1"]}, "destinations": [{"port": "tool1"}], "rules": [{"match": {}, "action": "PASS"}]}
 
 
-class Api(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Lab(network=2, tool=3)
-        cls.addClassCleanup(cls.lab.down)
-        cls.lab.judge = Description(cls.lab.get("/api/v1/openapi.json")).check
-
+class Api(Described):
     def setUp(self):
         self.lab.configure([MAP])
 

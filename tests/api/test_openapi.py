@@ -14,8 +14,8 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from description import Description  # noqa: E402
-from harness import TIER, TOP, Answer, Lab, wait_until  # noqa: E402
+from description import Described  # noqa: E402
+from harness import TIER, TOP, Answer, wait_until  # noqa: E402
 
 REQUESTS = 100_000 if TIER == "long" else 5_000
 SEED = int(os.environ.get("SLUICE_SEED", "20261125"))
@@ -51,13 +51,7 @@ def proto_messages():
     return out
 
 
-class Document(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Lab(network=1, tool=1)
-        cls.addClassCleanup(cls.lab.down)
-        cls.document = cls.lab.get("/api/v1/openapi.json")
-
+class Document(Described):
     def test_every_route_is_in_it_and_no_other(self):
         described = {path.removeprefix("/api/v1"): set(methods) for path, methods in self.document["paths"].items()}
         self.assertEqual(described, {path: set(methods.lower().split()) for path, methods in ROUTES.items()})
@@ -98,7 +92,7 @@ class Document(unittest.TestCase):
         self.assertGreater(seen, 250)
 
     def test_the_judge_of_answers_notices_what_is_not_promised(self):
-        judge = Description(self.document)
+        judge = self.judge
         port = self.lab.api("GET", "/api/v1/ports/in1")
         judge.check("GET", "/api/v1/ports/in1", port)
         for spoiled in ({**port.json(), "surprise": 1}, {**port.json(), "mtu": 9217}, {**port.json(), "role": "BOTH"}, [port.json()]):
@@ -152,15 +146,8 @@ class Hostile:
         return body
 
 
-class Walk(unittest.TestCase):
+class Walk(Described):
     """Every operation, over and over."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Lab(network=2, tool=3)
-        cls.addClassCleanup(cls.lab.down)
-        cls.document = cls.lab.get("/api/v1/openapi.json")
-        cls.judge = Description(cls.document)
 
     def setUp(self):
         print(f"seed {SEED}", flush=True)

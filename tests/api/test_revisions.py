@@ -5,21 +5,15 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from description import Description  # noqa: E402
-from harness import Lab, finish, start_generator, wait_until  # noqa: E402
+from description import Described  # noqa: E402
+from harness import finish, start_generator, wait_until  # noqa: E402
 import harness  # noqa: E402
 
 DNS = {"match": {"l4": {"port": ["53"]}}, "action": "PASS"}
 MAP = {"name": "m", "sources": {"ports": ["in1"]}, "destinations": [{"port": "tool1"}], "rules": [{"match": {}, "action": "PASS"}]}
 
 
-class Revisions(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.lab = Lab(network=2, tool=3)
-        cls.addClassCleanup(cls.lab.down)
-        cls.lab.judge = Description(cls.lab.get("/api/v1/openapi.json")).check
-
+class Revisions(Described):
     def setUp(self):
         self.lab.configure([MAP])
 

@@ -9,6 +9,7 @@
 #include "config/confirmation_watch.h"
 #include "config/resources.h"
 #include "tests/builders/broker.h"
+#include "tests/builders/failing_disk.h"
 #include "tests/builders/store.h"
 
 using namespace sluice;
@@ -51,6 +52,15 @@ std::string names(const config::Configuration& configuration) {
 /// What undo_unconfirmed() does when its time has come, however long that takes.
 void wait_for_undo(config::Configuration& configuration) {
   while (const auto next = configuration.undo_unconfirmed()) std::this_thread::sleep_until(*next);
+}
+
+/// Two revisions, of which the data plane takes the first alone.
+void refuse_the_last(Appliance& a) {
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "bad")));
+  a.restart();
+  a.plane.refuses = [](const v1::Config& c) { return c.ports_size() && c.ports(0).comment() == "bad"; };
+  REQUIRE(a.configuration->resume());
 }
 
 void execute(const std::string& path, const std::string& sql) { SQLite::Database(path, SQLite::OPEN_READWRITE).exec(sql); }
@@ -278,6 +288,43 @@ TEST_CASE("confirmation: while the data plane is away nothing is undone halfway,
   CHECK(names(*a.configuration).empty());
 }
 
+TEST_CASE("confirmation: what has to be undone is not forgotten meanwhile, however much else is changed") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "risky"), {.dry_run = false, .confirm_s = 3600}));
+  REQUIRE(a.configuration->change({"bob", ""}, add_port("y")));
+  for (unsigned i = 0; i < config::kMostRevisions + 5; ++i)
+    REQUIRE(a.configuration->change({"bob", ""}, comment_on("y", std::to_string(i))));
+  execute(a.path, "UPDATE confirmation SET deadline_ns = 0");
+  a.restart();
+  wait_for_undo(*a.configuration);
+  CHECK(names(*a.configuration) == "x y=" + std::to_string(config::kMostRevisions + 4));
+}
+
+TEST_CASE("confirmation: an undoing that the disk refuses is told, and tried again") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x"), {.dry_run = false, .confirm_s = 1}));
+  execute(a.path, "UPDATE confirmation SET deadline_ns = 0");
+  a.configuration.reset();
+  a.store.reset();
+  {
+    test::FailingDisk disk;
+    a.restart();
+    disk.arm(test::Fault::kError, 0);
+    CHECK(a.configuration->undo_unconfirmed());
+    REQUIRE(a.configuration->faults().size() == 1);
+    CHECK(a.configuration->faults()[0].find("revision 1 was not confirmed in time and is not undone yet") != std::string::npos);
+    CHECK(names(*a.configuration) == "x");
+    wait_for_undo(*a.configuration);
+    CHECK(names(*a.configuration).empty());
+    CHECK(a.configuration->faults().empty());
+    a.configuration.reset();
+    a.store.reset();
+  }
+  a.restart();
+  CHECK(a.configuration->revision(1)->confirmation->state == "UNDONE");
+}
+
 TEST_CASE("confirmation: one at a time, and what undoes a revision that waits settles it") {
   Appliance a;
   const config::ChangeOptions confirmed{.dry_run = false, .confirm_s = 3600};
@@ -319,11 +366,7 @@ TEST_CASE("revisions: a revert brings a resource back to its place, and who only
 
 TEST_CASE("boot: the refused revision put again, unchanged, leaves every way back open") {
   Appliance a;
-  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
-  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "bad")));
-  a.restart();
-  a.plane.refuses = [](const v1::Config& c) { return c.ports_size() && c.ports(0).comment() == "bad"; };
-  REQUIRE(a.configuration->resume());
+  refuse_the_last(a);
   a.plane.refuses = [](const v1::Config&) { return false; };
   CHECK(a.configuration->rollback({"ann", ""}, 2)->revision == 3);  // the same resources as are stored
   CHECK(a.configuration->faults().empty());
@@ -402,11 +445,7 @@ TEST_CASE("boot: a last revision that is damaged or from a newer version gives w
 
 TEST_CASE("boot: a last revision that the data plane refuses gives way to the last one that it takes") {
   Appliance a;
-  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
-  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "bad")));
-  a.restart();
-  a.plane.refuses = [](const v1::Config& c) { return c.ports_size() && c.ports(0).comment() == "bad"; };
-  REQUIRE(a.configuration->resume());
+  refuse_the_last(a);
   CHECK(a.plane.published == 1);
   CHECK(names(*a.configuration) == "x");
   CHECK(a.configuration->faults().size() == 1);

@@ -1,4 +1,4 @@
-#include "api/resources.h"
+#include "api/routes.h"
 
 #include "api/handlers.h"
 #include "api/openapi.h"
@@ -18,7 +18,7 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
   add_session_routes(router, c);
   add_configuration_routes(router, c);
   add_revision_routes(router, c);
-  add_telemetry_routes(router, c);
+  add_observation_routes(router, c);
   add_collection_routes(router, c);
   add_rule_routes(router, c);
   add_address_set_routes(router, c);
