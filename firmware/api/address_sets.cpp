@@ -58,12 +58,18 @@ Response change_entries(Context& c, const Request& request, const std::string& n
 void add_address_set_routes(Router& router, const Shared& c) {
   const std::string base = "/api/v1/address_sets/{name}/entries";
   const Body takes{v1::Entries::descriptor()}, gives{v1::ChangeReport::descriptor()};
-  router.add({"GET", base, "the entries of a set", false, {}, {nullptr, true}, page_parameters(), 200, [c](const auto& r, const auto& a) {
-                return list_entries(*c, r, a[0]);
-              }});
-  router.add({"POST", base, "adds entries", false, takes, gives, change_parameters(), 200,
+  router.add({"GET",
+              base,
+              "the entries of a set",
+              Access::kViewer,
+              {},
+              {nullptr, true},
+              page_parameters(),
+              200,
+              [c](const auto& r, const auto& a) { return list_entries(*c, r, a[0]); }});
+  router.add({"POST", base, "adds entries", Access::kOperator, takes, gives, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return change_entries(*c, r, a[0], true); }});
-  router.add({"POST", base + ":remove", "removes entries", false, takes, gives, change_parameters(), 200,
+  router.add({"POST", base + ":remove", "removes entries", Access::kOperator, takes, gives, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return change_entries(*c, r, a[0], false); }});
 }
 

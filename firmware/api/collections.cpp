@@ -145,33 +145,35 @@ void add_collection_routes(Router& router, const Shared& c) {
     router.add({"GET",
                 base,
                 "all " + word + "s",
-                false,
+                Access::kViewer,
                 {},
                 {collection->message_type(), true},
                 page_parameters(),
                 200,
                 [c, collection](const auto& r, const auto&) { return list_resources(*c, collection, r); }});
-    router.add({"POST", base, "makes a " + word, false, body, body, change_parameters(), 201,
+    router.add({"POST", base, "makes a " + word, Access::kOperator, body, body, change_parameters(), 201,
                 [c, collection](const auto& r, const auto&) { return post_resource(*c, collection, r); }});
-    router.add({"GET", one, "one " + word + ", by name or id", false, {}, body, {}, 200, [c, collection](const auto&, const auto& a) {
-                  return show_resource(*c, collection, a[0]);
-                }});
+    router.add(
+        {"GET", one, "one " + word + ", by name or id", Access::kViewer, {}, body, {}, 200, [c, collection](const auto&, const auto& a) {
+           return show_resource(*c, collection, a[0]);
+         }});
     router.add({"PUT",
                 one,
                 "makes or replaces a " + word,
-                false,
+                Access::kOperator,
                 body,
                 body,
                 change_parameters(),
                 200,
                 [c, collection](const auto& r, const auto& a) { return put_resource(*c, collection, r, a[0]); },
                 {201}});
-    router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,
+    router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", Access::kOperator, body, body,
+                change_parameters(), 200,
                 [c, collection](const auto& r, const auto& a) { return patch_resource(*c, collection, r, a[0]); }});
     router.add({"DELETE",
                 one,
                 "removes a " + word + " that nothing refers to",
-                false,
+                Access::kOperator,
                 {},
                 {},
                 change_parameters(),
@@ -180,7 +182,7 @@ void add_collection_routes(Router& router, const Shared& c) {
     router.add({"POST",
                 one + ":rename",
                 "gives a " + word + " another name; id, references and counters stay",
-                false,
+                Access::kOperator,
                 {v1::Rename::descriptor()},
                 body,
                 change_parameters(),

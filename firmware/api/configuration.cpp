@@ -45,18 +45,19 @@ Response change_system(Context& c, const Request& request, bool patch) {
 
 void add_configuration_routes(Router& router, const Shared& c) {
   const Body config{v1::Config::descriptor()}, system{v1::System::descriptor()};
-  router.add({"GET", "/api/v1/config", "the whole configuration", false, {}, config, {}, 200, [c](const auto&, const auto&) {
+  router.add({"GET", "/api/v1/config", "the whole configuration", Access::kViewer, {}, config, {}, 200, [c](const auto&, const auto&) {
                 return show_config(*c);
               }});
-  router.add({"PUT", "/api/v1/config", "replaces the whole configuration", false, config, config, change_parameters(), 200,
+  router.add({"PUT", "/api/v1/config", "replaces the whole configuration", Access::kOperator, config, config, change_parameters(), 200,
               [c](const auto& r, const auto&) { return put_config(*c, r); }});
-  router.add({"GET", "/api/v1/system", "what the appliance calls itself", false, {}, system, {}, 200, [c](const auto&, const auto&) {
-                return show_system(*c);
-              }});
-  router.add({"PUT", "/api/v1/system", "replaces that", false, system, system, change_parameters(), 200,
+  router.add(
+      {"GET", "/api/v1/system", "what the appliance calls itself", Access::kViewer, {}, system, {}, 200, [c](const auto&, const auto&) {
+         return show_system(*c);
+       }});
+  router.add({"PUT", "/api/v1/system", "replaces that", Access::kOperator, system, system, change_parameters(), 200,
               [c](const auto& r, const auto&) { return change_system(*c, r, false); }});
-  router.add({"PATCH", "/api/v1/system", "changes some of its fields (merge patch, RFC 7396)", false, system, system, change_parameters(),
-              200, [c](const auto& r, const auto&) { return change_system(*c, r, true); }});
+  router.add({"PATCH", "/api/v1/system", "changes some of its fields (merge patch, RFC 7396)", Access::kOperator, system, system,
+              change_parameters(), 200, [c](const auto& r, const auto&) { return change_system(*c, r, true); }});
 }
 
 }  // namespace sluice::api

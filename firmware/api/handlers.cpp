@@ -129,7 +129,7 @@ std::vector<Parameter> change_parameters() {
            Parameter::Type::kNumber, 1, kLongestConfirmTimeout}};
 }
 
-config::Author author_of(const Request& request) { return {"admin", parameter(request, "comment")}; }
+config::Author author_of(const Request& request) { return {request.caller.user, parameter(request, "comment")}; }
 
 config::ChangeOptions options_of(const Request& request) {
   config::ChangeOptions options;

@@ -21,7 +21,7 @@ struct Context {
 using Shared = std::shared_ptr<Context>;
 
 // Each file of handlers adds its own routes.
-void add_session_routes(Router& router, const Shared& c);
+void add_people_routes(Router& router, const Shared& c);
 void add_configuration_routes(Router& router, const Shared& c);
 void add_collection_routes(Router& router, const Shared& c);
 void add_rule_routes(Router& router, const Shared& c);

@@ -19,6 +19,8 @@ constexpr Mapping kMappings[] = {
     {ErrorCode::kConflict, 409, "In conflict with the present configuration"},
     {ErrorCode::kStale, 412, "Changed meanwhile"},
     {ErrorCode::kUnauthorised, 401, "Not logged in"},
+    {ErrorCode::kForbidden, 403, "Not allowed"},
+    {ErrorCode::kTooMany, 429, "Too many attempts"},
     {ErrorCode::kTooLarge, 413, "Too large"},
     {ErrorCode::kExhausted, 409, "More than this appliance has"},
     {ErrorCode::kUnreachable, 503, "The data plane does not answer"},

@@ -2,21 +2,32 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "api/caller.h"
 #include "base/result.h"
 
 namespace sluice::api {
 
 struct Request {
-  std::string method;                        ///< "GET"
-  std::string path;                          ///< decoded, without query: "/api/v1/maps/web"
-  std::map<std::string, std::string> query;  ///< decoded
-  std::string authorization;                 ///< the header's value
-  std::string if_match;
-  std::string content_type;
+  std::string method;                                                                      ///< "GET"
+  std::string path;                                                                        ///< decoded, without query: "/api/v1/maps/web"
+  std::map<std::string, std::string> query;                                                ///< decoded
+  std::string authorization, if_match, content_type, cookie, origin, host, last_event_id;  ///< the headers' values
+  std::string peer;                                                                        ///< address of whoever sends it
+  bool local = false;  ///< by the Unix socket, from a process of root's or of our own user
+  Caller caller;       ///< filled in by the router
   std::string body;
+};
+
+/// A body that goes on and on: server-sent events.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  /// What there is to send by now; empty: nothing yet; nothing at all: it has ended. On the connections' thread: must not wait.
+  [[nodiscard]] virtual std::optional<std::string> next() = 0;
 };
 
 struct Response {
@@ -24,6 +35,7 @@ struct Response {
   std::string body;
   std::string content_type = "application/json";
   std::map<std::string, std::string> headers;
+  std::shared_ptr<Stream> stream = {};  ///< instead of the body
 };
 
 /// An error as RFC 9457 problem details. The one place that maps codes to HTTP.

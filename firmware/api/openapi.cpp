@@ -1,11 +1,13 @@
 #include "api/openapi.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cctype>
 #include <map>
 #include <set>
 
+#include "api/auth.h"
 #include "config/resources.h"
 #include "config/validate.h"
 
@@ -17,6 +19,8 @@ namespace pb = google::protobuf;
 using pb::FieldDescriptor;
 
 constexpr const char* kProblem = "Problem";
+/// In the order of Access.
+constexpr std::array kAccess = {"open", "self", "viewer", "operator", "admin"};
 
 json::object reference(const std::string& schema) { return {{"$ref", "#/components/schemas/" + schema}}; }
 
@@ -186,11 +190,13 @@ const char* meaning(unsigned status) {
     case 201: return "made";
     case 204: return "done; no body";
     case 401: return "not logged in";
+    case 403: return "not allowed to this user";
     case 404: return "there is no such thing";
     case 409: return "in conflict with the present configuration";
     case 412: return "changed meanwhile: If-Match does not hold";
     case 413: return "the body is too large";
     case 422: return "understood and wrong; errors name the field";
+    case 429: return "too many failures: after Retry-After seconds";
     case 503: return "the data plane does not answer";
     default: return "";
   }
@@ -227,7 +233,8 @@ json::object operation(const Route& route) {
     responses[std::to_string(status)] = std::move(response);
   }
   out["responses"] = std::move(responses);
-  if (route.open) out["security"] = json::array{};
+  if (route.access == Access::kOpen) out["security"] = json::array{};
+  out["x-access"] = kAccess[static_cast<std::size_t>(route.access)];
   return out;
 }
 
@@ -239,12 +246,13 @@ std::vector<unsigned> statuses_of(const Route& route) {
   std::set<unsigned> out{route.status};
   out.insert(route.also.begin(), route.also.end());
   if (changes) out.insert({200, 409, 412, 503});
-  if (!route.open) out.insert(401);
-  if (route.open && writes) out.insert(401);  // a wrong secret
-  out.insert(422);                            // a parameter that it does not have
+  const bool open = route.access == Access::kOpen;
+  if (!open) out.insert({401, 403});
+  if (open && writes) out.insert(401);  // a wrong password
+  out.insert(422);                      // a parameter that it does not have
   if (route.pattern.find('{') != std::string::npos || !route.parameters.empty()) out.insert(404);
   if (writes) out.insert({404, 409, 413, 422, 503});
-  if (!route.open) out.insert(503);
+  if (!open) out.insert(503);
   return {out.begin(), out.end()};
 }
 
@@ -263,9 +271,12 @@ std::string render_openapi(const Router& router) {
       {"info",
        {{"title", "Sluice"}, {"version", "1"}, {"description", "Sets up a network packet broker. Errors are problem details (RFC 9457)."}}},
       {"servers", json::array{json::object{{"url", "/"}}}},
-      {"security", json::array{json::object{{"bearer", json::array{}}}}},
+      {"security", json::array{json::object{{"bearer", json::array{}}}, json::object{{"cookie", json::array{}}}}},
       {"paths", std::move(paths)},
-      {"components", {{"securitySchemes", {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}}}}, {"schemas", schemas(router)}}}};
+      {"components",
+       {{"securitySchemes",
+         {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}}, {"cookie", {{"type", "apiKey"}, {"in", "cookie"}, {"name", kCookie}}}}},
+        {"schemas", schemas(router)}}}};
   return json::serialize(document);
 }
 

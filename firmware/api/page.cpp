@@ -72,6 +72,15 @@ void render_message(const pb::Descriptor& message, std::set<std::string>& done, 
       render_message(*message.field(f)->message_type(), done, out);
 }
 
+const char* note_on(Access access) {
+  switch (access) {
+    case Access::kOpen: return " (no login needed)";
+    case Access::kOperator: return " (operator)";
+    case Access::kAdmin: return " (admin)";
+    default: return "";
+  }
+}
+
 std::string link_to(const Body& body) {
   return std::string(body.list ? "a list of " : "") + "<a href=\"#" + body.type->name() + "\">" + body.type->name() + "</a>";
 }
@@ -106,7 +115,8 @@ code, pre { font-family: ui-monospace, monospace; font-size: .92em; } pre { back
 A resource's <code>ETag</code> sent back as <code>If-Match</code> refuses a change that would overwrite somebody else's (412).
 <code>?dry_run=true</code> tells what would change and changes nothing; <code>?comment=</code> goes into the revision;
 <code>?confirm_timeout=120</code> undoes the change unless somebody confirms it. The same as an <a href="/api/v1/openapi.json">OpenAPI document</a>.</p>
-<pre>TOKEN=$(curl -sk https://THIS-HOST/api/v1/login -d '{"secret": "SECRET-FROM-THE-CONSOLE"}' | jq -r .token)
+<p>A first password, such as the one on the console, buys a token that may only change it: <code>PUT /api/v1/me/password</code>.</p>
+<pre>TOKEN=$(curl -sk https://THIS-HOST/api/v1/login -d '{"password": "YOUR-PASSWORD"}' | jq -r .token)
 curl -sk -H "Authorization: Bearer $TOKEN" https://THIS-HOST/api/v1/status
 curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/web-to-ids -d '{
   "sources": {"ports": ["in1"]},
@@ -117,7 +127,7 @@ curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/
 )";
   for (const auto& route : router.routes())
     out << "<tr><td><code>" << route.method << "</code></td><td><code>" << escape(route.pattern) << "</code></td><td>"
-        << escape(route.summary) << (route.open ? " (no token needed)" : "") << bodies_of(route) << "</td></tr>\n";
+        << escape(route.summary) << note_on(route.access) << bodies_of(route) << "</td></tr>\n";
   out << "</table>\n<h2>Model</h2>\n<p>A field with a default is filled in on write. References are given by name. A field that this "
          "version's engine does not do yet\n"
          "is refused with code NOT_AVAILABLE.</p>\n";

@@ -64,9 +64,22 @@ Result<void> check_parameters(const Route& route, const Request& request) {
   return {};
 }
 
+Result<void> check_access(Access access, const Caller& caller) {
+  if (access == Access::kSelf) return {};
+  if (caller.restricted)
+    return Error{ErrorCode::kForbidden, "", "the first password has to be changed before anything else: PUT /api/v1/me/password"};
+  const auto needed = access == Access::kViewer     ? v1::AccessRole::VIEWER
+                      : access == Access::kOperator ? v1::AccessRole::OPERATOR
+                                                    : v1::AccessRole::ADMIN;
+  if (caller.role >= needed) return {};
+  return Error{ErrorCode::kForbidden, "",
+               "needs the role " + v1::AccessRole::Value_Name(needed) + "; " + caller.user + " is here as " +
+                   (caller.role ? v1::AccessRole::Value_Name(caller.role) : "nothing")};
+}
+
 }  // namespace
 
-Response Router::handle(const Request& request) const {
+Response Router::handle(Request request) const {
   std::string allowed;
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
   for (const auto& route : routes_) {
@@ -76,8 +89,12 @@ Response Router::handle(const Request& request) const {
       allowed += (allowed.empty() ? "" : ", ") + route.method;
       continue;
     }
-    if (!route.open)
-      if (auto r = authorise_(request); !r) return problem(r.error());
+    if (route.access != Access::kOpen) {
+      const auto caller = identify_(request);
+      if (!caller) return problem(caller.error());
+      if (auto r = check_access(route.access, *caller); !r) return problem(r.error());
+      request.caller = *caller;
+    }
     if (auto r = check_parameters(route, request); !r) return problem(r.error());
     return route.handle(request, *arguments);
   }

@@ -28,31 +28,40 @@ struct Parameter {
   uint64_t min = 0, max = 0;  ///< of a number; of a text the longest length is max
 };
 
+/// Who may use a route: everybody from here on.
+enum class Access {
+  kOpen,  ///< without a login
+  kSelf,  ///< whoever is logged in, even if he has his first password still to change
+  kViewer,
+  kOperator,
+  kAdmin,
+};
+
 struct Route {
   std::string method;
   std::string pattern;  ///< "/api/v1/maps/{name}", "/api/v1/maps/{name}:rename"
   std::string summary;  ///< one line for the page
-  bool open = false;    ///< needs no token
+  Access access = Access::kAdmin;
   Body takes, gives;
   std::vector<Parameter> parameters;
   unsigned status = 200;  ///< of success
   std::function<Response(const Request&, const Arguments&)> handle;
-  std::vector<unsigned> also = {};  ///< other statuses of success
+  std::vector<unsigned> also = {};  ///< other statuses that it answers with
 };
 
 class Router {
  public:
-  /// `authorise` is asked for every route that is not open.
-  explicit Router(std::function<Result<void>(const Request&)> authorise) : authorise_(std::move(authorise)) {}
+  /// `identify` is asked for every request to a route that is not open.
+  explicit Router(std::function<Result<Caller>(const Request&)> identify) : identify_(std::move(identify)) {}
 
   void add(Route route) { routes_.push_back(std::move(route)); }
-  [[nodiscard]] Response handle(const Request& request) const;
+  [[nodiscard]] Response handle(Request request) const;
   /// Whether the request comes from somebody with authority, whatever it asks for.
-  [[nodiscard]] bool is_authorised(const Request& request) const { return static_cast<bool>(authorise_(request)); }
+  [[nodiscard]] bool is_authorised(const Request& request) const { return static_cast<bool>(identify_(request)); }
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
 
  private:
-  std::function<Result<void>(const Request&)> authorise_;
+  std::function<Result<Caller>(const Request&)> identify_;
   std::vector<Route> routes_;
 };
 

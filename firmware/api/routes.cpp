@@ -8,14 +8,19 @@ namespace sluice::api {
 
 void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth) {
   const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth});
-  router.add({"GET", "/", "this page", true, {}, {}, {}, 200, [&router](const auto&, const auto&) {
+  router.add({"GET", "/", "this page", Access::kOpen, {}, {}, {}, 200, [&router](const auto&, const auto&) {
                 return Response{200, render_page(router), "text/html; charset=utf-8", {}};
               }});
-  router.add(
-      {"GET", "/api/v1/openapi.json", "this API as an OpenAPI 3.1 document", true, {}, {}, {}, 200, [&router](const auto&, const auto&) {
-         return ok(render_openapi(router));
-       }});
-  add_session_routes(router, c);
+  router.add({"GET",
+              "/api/v1/openapi.json",
+              "this API as an OpenAPI 3.1 document",
+              Access::kOpen,
+              {},
+              {},
+              {},
+              200,
+              [&router](const auto&, const auto&) { return ok(render_openapi(router)); }});
+  add_people_routes(router, c);
   add_configuration_routes(router, c);
   add_revision_routes(router, c);
   add_observation_routes(router, c);

@@ -176,26 +176,27 @@ void add_rule_routes(Router& router, const Shared& c) {
   router.add({"GET",
               base,
               "a map's rules, in order",
-              false,
+              Access::kViewer,
               {},
               {v1::Rule::descriptor(), true},
               page_parameters(),
               200,
               [c](const auto& r, const auto& a) { return list_rules(*c, r, a[0]); }});
+  router.add({"POST", base, "adds a rule", Access::kOperator, body, body, placed, 201,
+              [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
   router.add(
-      {"POST", base, "adds a rule", false, body, body, placed, 201, [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
-  router.add({"GET", one, "one rule", false, {}, body, {}, 200, [c](const auto&, const auto& a) { return show_rule(*c, a[0], a[1]); }});
-  router.add({"PUT", one, "replaces a rule; its place stays", false, body, body, change_parameters(), 200,
+      {"GET", one, "one rule", Access::kViewer, {}, body, {}, 200, [c](const auto&, const auto& a) { return show_rule(*c, a[0], a[1]); }});
+  router.add({"PUT", one, "replaces a rule; its place stays", Access::kOperator, body, body, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], false); }});
-  router.add({"PATCH", one, "changes some fields of a rule (merge patch, RFC 7396)", false, body, body, change_parameters(), 200,
-              [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], true); }});
-  router.add({"DELETE", one, "removes a rule", false, {}, {}, change_parameters(), 204, [c](const auto& r, const auto& a) {
+  router.add({"PATCH", one, "changes some fields of a rule (merge patch, RFC 7396)", Access::kOperator, body, body, change_parameters(),
+              200, [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], true); }});
+  router.add({"DELETE", one, "removes a rule", Access::kOperator, {}, {}, change_parameters(), 204, [c](const auto& r, const auto& a) {
                 return delete_rule(*c, r, a[0], a[1]);
               }});
   router.add({"POST",
               one + ":move",
               "gives a rule another place",
-              false,
+              Access::kOperator,
               {v1::Move::descriptor()},
               body,
               change_parameters(),

@@ -15,8 +15,9 @@ namespace sluice::api {
 struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 8443;
-  int listener = -1;        ///< a socket that listens already (socket activation), instead of address and port; becomes the server's
-  std::string certificate;  ///< PEM files
+  int listener = -1;         ///< a socket that listens already (socket activation), instead of address and port; becomes the server's
+  std::string local_socket;  ///< path of a Unix socket beside it, for root and our own user; empty: none
+  std::string certificate;   ///< PEM files
   std::string key;
 };
 

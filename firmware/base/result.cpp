@@ -15,6 +15,8 @@ constexpr std::array kNames{
     Name{ErrorCode::kConflict, "CONFLICT"},
     Name{ErrorCode::kStale, "STALE"},
     Name{ErrorCode::kUnauthorised, "UNAUTHORISED"},
+    Name{ErrorCode::kForbidden, "FORBIDDEN"},
+    Name{ErrorCode::kTooMany, "TOO_MANY"},
     Name{ErrorCode::kTooLarge, "TOO_LARGE"},
     Name{ErrorCode::kExhausted, "EXHAUSTED"},
     Name{ErrorCode::kUnreachable, "UNREACHABLE"},

@@ -16,7 +16,9 @@ enum class ErrorCode {
   kNotFound,
   kConflict,  ///< refers to or is referred to by something that forbids it
   kStale,     ///< somebody else changed it meanwhile
-  kUnauthorised,
+  kUnauthorised,  ///< nobody that we know
+  kForbidden,     ///< somebody that we know, who may not
+  kTooMany,       ///< later
   kTooLarge,
   kExhausted,    ///< a budget (frames, slots) is used up
   kUnreachable,  ///< the other daemon or a device does not answer

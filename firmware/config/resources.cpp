@@ -56,31 +56,6 @@ void set_reference(Message& m, const FieldDescriptor& f, int i, const std::strin
   else m.GetReflection()->SetRepeatedString(&m, &f, i, value);
 }
 
-void fill_defaults(Message& message) {
-  const auto* type = message.GetDescriptor();
-  const auto* r = message.GetReflection();
-  for (int f = 0; f < type->field_count(); ++f) {
-    const auto* field = type->field(f);
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      if (field->is_map()) continue;
-      if (field->is_repeated())
-        for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
-      else if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
-      continue;
-    }
-    const auto& limits = limits_of(*field);
-    if (!limits.has_default_value() || field->is_repeated() || r->HasField(message, field)) continue;
-    const std::string& value = limits.default_value();
-    switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_BOOL: r->SetBool(&message, field, value == "true"); break;
-      case FieldDescriptor::CPPTYPE_UINT32: r->SetUInt32(&message, field, static_cast<uint32_t>(std::stoul(value))); break;
-      case FieldDescriptor::CPPTYPE_STRING: r->SetString(&message, field, value); break;
-      case FieldDescriptor::CPPTYPE_ENUM: r->SetEnum(&message, field, field->enum_type()->FindValueByName(value)); break;
-      default: break;
-    }
-  }
-}
-
 Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
   for (const auto* collection : collections()) {
     std::map<std::string, std::string> id_by_name;
@@ -185,6 +160,31 @@ int find(const v1::Config& config, Collection collection, const std::string& nam
     if (!name_or_id.empty() && (name_of(m) == name_or_id || id_of(m) == name_or_id)) return i;
   }
   return -1;
+}
+
+void fill_defaults(Message& message) {
+  const auto* type = message.GetDescriptor();
+  const auto* r = message.GetReflection();
+  for (int f = 0; f < type->field_count(); ++f) {
+    const auto* field = type->field(f);
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (field->is_map()) continue;
+      if (field->is_repeated())
+        for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
+      else if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
+      continue;
+    }
+    const auto& limits = limits_of(*field);
+    if (!limits.has_default_value() || field->is_repeated() || r->HasField(message, field)) continue;
+    const std::string& value = limits.default_value();
+    switch (field->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_BOOL: r->SetBool(&message, field, value == "true"); break;
+      case FieldDescriptor::CPPTYPE_UINT32: r->SetUInt32(&message, field, static_cast<uint32_t>(std::stoul(value))); break;
+      case FieldDescriptor::CPPTYPE_STRING: r->SetString(&message, field, value); break;
+      case FieldDescriptor::CPPTYPE_ENUM: r->SetEnum(&message, field, field->enum_type()->FindValueByName(value)); break;
+      default: break;
+    }
+  }
 }
 
 const v1::FieldLimits& limits_of(const FieldDescriptor& field) { return field.options().GetExtension(v1::limits); }

@@ -36,6 +36,9 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 /// The limits that the proto states for a field.
 [[nodiscard]] const v1::FieldLimits& limits_of(const google::protobuf::FieldDescriptor& field);
 
+/// Fills in what a client may leave out, where it has a default.
+void fill_defaults(google::protobuf::Message& message);
+
 /// Makes a new id: a random UUID (RFC 9562 version 4).
 [[nodiscard]] std::string new_id();
 

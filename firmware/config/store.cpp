@@ -6,14 +6,10 @@
 #include <algorithm>
 
 #include "base/clock.h"
-#include "config/migrate.h"
+#include "config/database.h"
 
 namespace sluice::config {
 namespace {
-
-Error failed(const char* what, const std::exception& e) {
-  return {ErrorCode::kInternal, "", std::string("database: ") + what + ": " + e.what()};
-}
 
 Row row_at(SQLite::Statement& statement, int body, int position) {
   return {statement.getColumn(body).getString(), statement.getColumn(position).getInt()};
@@ -51,20 +47,16 @@ Error no_such_revision(uint64_t number) { return {ErrorCode::kNotFound, "", "the
 Store::Store(std::unique_ptr<SQLite::Database> db) : db_(std::move(db)) {}
 Store::~Store() = default;
 
-Result<std::unique_ptr<Store>> Store::open(const std::string& path) try {
-  auto db = std::make_unique<SQLite::Database>(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, 5000);
-  // FULL: an acknowledged commit is on the disk, also in WAL mode.
-  db->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
-  if (auto r = migrate(*db); !r) return r.error();
-  return std::unique_ptr<Store>(new Store(std::move(db)));
-} catch (const std::exception& e) {
-  return failed(("opening " + path).c_str(), e);
+Result<std::unique_ptr<Store>> Store::open(const std::string& path) {
+  auto db = open_database(path);
+  if (!db) return db.error();
+  return std::unique_ptr<Store>(new Store(std::move(*db)));
 }
 
 Result<uint64_t> Store::newest() try {
   return static_cast<uint64_t>(db_->execAndGet("SELECT coalesce(max(number), 0) FROM revision").getInt64());
 } catch (const std::exception& e) {
-  return failed("reading revisions", e);
+  return database_error("reading revisions", e);
 }
 
 Rows Store::stored_rows() {
@@ -108,7 +100,7 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
     return Error{ErrorCode::kInternal, "", "revision " + std::to_string(revision) + " is damaged: it is not as it was written"};
   return rows;
 } catch (const std::exception& e) {
-  return failed("reading a revision", e);
+  return database_error("reading a revision", e);
 }
 
 Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s,
@@ -171,7 +163,7 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
   transaction.commit();
   return static_cast<uint64_t>(number);
 } catch (const std::exception& e) {
-  return failed("committing a revision", e);
+  return database_error("committing a revision", e);
 }
 
 /// Within commit()'s transaction.
@@ -205,7 +197,7 @@ Result<std::vector<Revision>> Store::revisions(unsigned limit, uint64_t below) t
   while (rows.executeStep()) out.push_back(revision_at(rows));
   return out;
 } catch (const std::exception& e) {
-  return failed("reading revisions", e);
+  return database_error("reading revisions", e);
 }
 
 Result<Revision> Store::revision(uint64_t number) try {
@@ -214,7 +206,7 @@ Result<Revision> Store::revision(uint64_t number) try {
   if (!row.executeStep()) return no_such_revision(number);
   return revision_at(row);
 } catch (const std::exception& e) {
-  return failed("reading a revision", e);
+  return database_error("reading a revision", e);
 }
 
 Result<std::vector<Change>> Store::changes_of(uint64_t revision) try {
@@ -233,7 +225,7 @@ Result<std::vector<Change>> Store::changes_of(uint64_t revision) try {
   }
   return out;
 } catch (const std::exception& e) {
-  return failed("reading changes", e);
+  return database_error("reading changes", e);
 }
 
 Result<void> Store::set_label(uint64_t number, const std::string& label) try {
@@ -268,7 +260,7 @@ Result<void> Store::set_label(uint64_t number, const std::string& label) try {
   transaction.commit();
   return {};
 } catch (const std::exception& e) {
-  return failed("labelling a revision", e);
+  return database_error("labelling a revision", e);
 }
 
 Result<std::vector<Revision>> Store::unconfirmed() try {
@@ -277,7 +269,7 @@ Result<std::vector<Revision>> Store::unconfirmed() try {
   while (rows.executeStep()) out.push_back(revision_at(rows));
   return out;
 } catch (const std::exception& e) {
-  return failed("reading confirmations", e);
+  return database_error("reading confirmations", e);
 }
 
 Result<void> Store::set_confirmation(uint64_t revision, const std::string& state, const std::string& reason) try {
@@ -286,44 +278,7 @@ Result<void> Store::set_confirmation(uint64_t revision, const std::string& state
   if (put.exec() == 0) return no_such_revision(revision);
   return {};
 } catch (const std::exception& e) {
-  return failed("writing a confirmation", e);
-}
-
-Result<void> Store::set_secret(const std::string& name, const std::string& hash) try {
-  SQLite::Statement put(*db_, "INSERT OR REPLACE INTO secret VALUES (?, ?, ?)");
-  SQLite::bind(put, name, hash, static_cast<int64_t>(wall_ns()));
-  put.exec();
-  return {};
-} catch (const std::exception& e) {
-  return failed("writing a secret", e);
-}
-
-Result<std::string> Store::secret(const std::string& name) try {
-  SQLite::Statement row(*db_, "SELECT hash FROM secret WHERE name = ?");
-  row.bind(1, name);
-  return row.executeStep() ? row.getColumn(0).getString() : std::string();
-} catch (const std::exception& e) {
-  return failed("reading a secret", e);
-}
-
-Result<void> Store::add_token(const std::string& hash, uint64_t expires_ns) try {
-  SQLite::Statement put(*db_, "INSERT INTO token VALUES (?, ?, ?)");
-  put.bind(1, hash.data(), static_cast<int>(hash.size()));
-  put.bind(2, static_cast<int64_t>(wall_ns()));
-  put.bind(3, static_cast<int64_t>(expires_ns));
-  put.exec();
-  return {};
-} catch (const std::exception& e) {
-  return failed("writing a token", e);
-}
-
-Result<bool> Store::token_is_valid(const std::string& hash, uint64_t now_ns) try {
-  SQLite::Statement row(*db_, "SELECT 1 FROM token WHERE hash = ? AND expires_ns > ?");
-  row.bind(1, hash.data(), static_cast<int>(hash.size()));
-  row.bind(2, static_cast<int64_t>(now_ns));
-  return row.executeStep();
-} catch (const std::exception& e) {
-  return failed("reading tokens", e);
+  return database_error("writing a confirmation", e);
 }
 
 }  // namespace sluice::config

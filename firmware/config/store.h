@@ -83,13 +83,6 @@ class Store {
   [[nodiscard]] Result<std::vector<Revision>> unconfirmed();
   [[nodiscard]] Result<void> set_confirmation(uint64_t revision, const std::string& state, const std::string& reason);
 
-  // ---- Identity: secrets as hashes, outside the configuration ----
-  [[nodiscard]] Result<void> set_secret(const std::string& name, const std::string& hash);
-  /// Empty: there is none.
-  [[nodiscard]] Result<std::string> secret(const std::string& name);
-  [[nodiscard]] Result<void> add_token(const std::string& hash, uint64_t expires_ns);
-  [[nodiscard]] Result<bool> token_is_valid(const std::string& hash, uint64_t now_ns);
-
  private:
   explicit Store(std::unique_ptr<SQLite::Database> db);
   Rows stored_rows();

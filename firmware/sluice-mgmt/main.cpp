@@ -26,18 +26,17 @@ struct Options {
   api::ServerOptions server;
 };
 
-/// Until one of the signals says to end. Meanwhile the manager hears that the server still serves.
-void stay(api::Server& server, const sigset_t& signals) {
+/// Until one of the signals says to end. Meanwhile the manager hears that the server still serves, and what is over ends.
+void stay(api::Server& server, api::Auth& auth, const sigset_t& signals) {
+  constexpr std::chrono::nanoseconds kTidyEvery = std::chrono::minutes(1);
   const auto watchdog = system::watchdog_ns();
-  if (!watchdog) {
-    int signal = 0;
-    sigwait(&signals, &signal);
-    return;
-  }
-  const std::chrono::nanoseconds third(*watchdog / 3);
+  const auto third = watchdog ? std::min(std::chrono::nanoseconds(*watchdog / 3), kTidyEvery) : kTidyEvery;
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(third);
   const timespec pause{seconds.count(), (third - seconds).count()};
+  auth.tidy();
   while (sigtimedwait(&signals, nullptr, &pause) < 0) {
+    auth.tidy();
+    if (!watchdog) continue;
     // Twice, for it may just be busy: both within what the watchdog leaves.
     const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(third);
     if (server.responds(patience) || server.responds(patience)) system::notify_alive();
@@ -49,11 +48,10 @@ Result<void> run(Options options, const sigset_t& signals) {
   mkdir(options.state.c_str(), 0700);
   auto store = config::Store::open(options.state + "/sluice.sqlite");
   if (!store) return store.error();
-  auto identity = config::Store::open(options.state + "/sluice.sqlite");
-  if (!identity) return identity.error();
-
-  api::Auth auth(**identity);
-  if (auto r = auth.ensure_first_login(options.state + "/first-login"); !r) return r;
+  auto people = config::People::open(options.state + "/sluice.sqlite");
+  if (!people) return people.error();
+  auto auth = api::Auth::open(**people, options.state + "/first-login");
+  if (!auth) return auth.error();
   options.server.certificate = options.state + "/tls-certificate.pem";
   options.server.key = options.state + "/tls-key.pem";
   if (auto r = api::ensure_certificate(options.server.certificate, options.server.key); !r) return r;
@@ -67,8 +65,9 @@ Result<void> run(Options options, const sigset_t& signals) {
     ~StopFirst() { client.stop(); }
   } const stop_first{data_plane};
 
-  api::Router router([&](const api::Request& request) { return auth.check(request.authorization); });
-  api::add_routes(router, configuration, data_plane, auth);
+  api::Router router([&](const api::Request& request) { return (*auth)->identify(request); });
+  api::add_routes(router, configuration, data_plane, **auth);
+  options.server.local_socket = options.state + "/api.sock";
   if (activated) options.server.listener = activated->release();
   const auto server = api::Server::start(
       options.server,
@@ -83,7 +82,7 @@ Result<void> run(Options options, const sigset_t& signals) {
   if (options.server.listener < 0) spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);
   else spdlog::info("sluice-mgmt serves HTTPS on the socket that it was given");
   system::notify_ready();
-  stay(**server, signals);
+  stay(**server, **auth, signals);
   return {};
 }
 

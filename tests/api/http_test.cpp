@@ -24,12 +24,12 @@ TEST_CASE("http: a target is decoded, and a malformed one is none") {
 
 TEST_CASE("router: a route that is not open is closed to everybody without authority, before its handler runs") {
   bool ran = false;
-  api::Router router([](const api::Request& r) -> Result<void> {
-    if (r.authorization == "yes") return {};
+  api::Router router([](const api::Request& r) -> Result<api::Caller> {
+    if (r.authorization == "yes") return api::Caller{"ann", v1::AccessRole::OPERATOR};
     return Error{ErrorCode::kUnauthorised, "Authorization", "is required"};
   });
-  router.add({"GET", "/open", "", true, {}, {}, {}, 200, [](const auto&, const auto&) { return api::Response{}; }});
-  router.add({"PUT", "/maps/{name}", "", false, {}, {}, {}, 200, [&ran](const auto&, const api::Arguments& a) {
+  router.add({"GET", "/open", "", api::Access::kOpen, {}, {}, {}, 200, [](const auto&, const auto&) { return api::Response{}; }});
+  router.add({"PUT", "/maps/{name}", "", api::Access::kOperator, {}, {}, {}, 200, [&ran](const auto&, const api::Arguments& a) {
                 ran = true;
                 return api::Response{200, a[0], "", {}};
               }});
@@ -43,15 +43,15 @@ TEST_CASE("router: a route that is not open is closed to everybody without autho
 }
 
 TEST_CASE("router: a verb belongs to its resource, and a parameter that no route has or that is out of its bounds is refused by its name") {
-  api::Router router([](const api::Request&) -> Result<void> { return {}; });
+  api::Router router([](const api::Request&) -> Result<api::Caller> { return api::Caller{"ann", v1::AccessRole::ADMIN}; });
   const auto tell = [](const char* what) {
     return [what](const api::Request&, const api::Arguments& a) { return api::Response{200, std::string(what) + " " + a[0], "", {}}; };
   };
-  router.add({"POST", "/maps/{name}:rename", "", false, {}, {}, {}, 200, tell("rename")});
+  router.add({"POST", "/maps/{name}:rename", "", api::Access::kAdmin, {}, {}, {}, 200, tell("rename")});
   router.add({"PUT",
               "/maps/{name}",
               "",
-              false,
+              api::Access::kAdmin,
               {},
               {},
               {{"dry_run", "", api::Parameter::Type::kFlag},

@@ -24,6 +24,8 @@ COLLECTIONS = ["ports", "port_groups", "tap_pairs", "tool_groups", "maps", "filt
                "schedules", "tenants", "grants"]
 ROUTES = {"/config": "GET PUT", "/system": "GET PUT PATCH", "/status": "GET", "/devices": "GET", "/ledger": "GET", "/explain": "POST", "/login": "POST",
           "/openapi.json": "GET",
+          "/logout": "POST", "/me": "GET", "/me/password": "PUT", "/users": "GET POST", "/users/{name}": "GET PATCH DELETE", "/tokens": "GET POST",
+          "/tokens/{id}": "DELETE",
           "/revisions": "GET", "/revisions/{number}": "GET", "/revisions/{number}/config": "GET", "/revisions/{number}/diff": "GET",
           "/revisions/{number}/label": "PUT", "/revisions/{number}:rollback": "POST", "/revisions/{number}:revert": "POST",
           "/revisions/{number}:confirm": "POST",
@@ -59,7 +61,7 @@ class Document(Described):
         for path, methods in ROUTES.items():
             for method in methods.split():
                 answer = self.lab.api(method, "/api/v1" + re.sub(r"\{\w+\}", "1", path), "{}" if method in ("POST", "PUT", "PATCH") else None, token="")
-                self.assertEqual(answer.status, {"/login": 422, "/openapi.json": 200}.get(path, 401), f"{method} {path}")
+                self.assertEqual(answer.status, {"/login": 401, "/openapi.json": 200}.get(path, 401), f"{method} {path}")
 
     def test_every_field_and_every_limit_of_the_model_is_in_it(self):
         schemas, seen = self.document["components"]["schemas"], 0
@@ -244,8 +246,21 @@ class Walk(Described):
                 # One waits at a time: one that a request without manners left is confirmed instead.
                 number = answer.headers["Sluice-Revision"] or re.search(r"revision (\d+)", answer.body)[1]
             return pattern.replace("{number}", str(number)), {"label": ""} if rest.endswith("label") else None, True
-        body = {"config": None, "system": {"name": new}, "explain": {"port": "in1", "packet": "02" * 60},
-                "login": {"secret": pathlib.Path(self.lab.state, "lab/mgmt/first-login").read_text().strip()}}.get(collection)
+        if collection == "users":
+            there = [u["name"] for u in self.send("GET", "/api/v1/users", None).json() if u["name"] != "admin"]
+            if "{name}" in pattern and not there:
+                return None, None, False
+            path = pattern.replace("{name}", self.rng.choice(there)) if there else pattern
+            return path, {"POST": {"name": new, "role": "VIEWER", "password": "first-password"}, "PATCH": {"role": "OPERATOR"}}.get(method), True
+        if collection == "tokens":
+            there = [t["id"] for t in self.send("GET", "/api/v1/tokens", None).json() if t["kind"] == "TOKEN"]
+            if "{id}" in pattern and not there:
+                return None, None, False
+            path = pattern.replace("{id}", self.rng.choice(there)) if there else pattern
+            return path, {"role": "VIEWER"} if method == "POST" else None, True
+        body = {"config": None, "system": {"name": new}, "explain": {"port": "in1", "packet": "02" * 60}, "logout": None,
+                "me": {"old_password": "first-password", "new_password": new + "-password"},
+                "login": {"password": pathlib.Path(self.lab.state, "lab/mgmt/first-login").read_text().strip()}}.get(collection)
         if collection == "config" and method == "PUT":
             body = self.send("GET", "/api/v1/config", None).json()
         return pattern, body if method != "GET" else None, True
@@ -264,7 +279,9 @@ class Walk(Described):
             if name in ("cursor", "confirm_timeout", "index"):
                 query.pop(name)
         text = json.dumps(body) if body is not None else None
-        if self.rng.random() < 0.5 or not possible:  # without manners
+        if pattern.endswith(("/logout", "/me/password")):  # of somebody else: the walk goes on
+            headers["Authorization"] = "Bearer " + self.somebody()
+        if self.rng.random() < (0.5 if not pattern.endswith(("/login", "/me/password")) else 0.2) or not possible:  # without manners
             kind = self.rng.random()
             if kind < 0.5 and body is not None:
                 text = json.dumps(self.hostile.spoil(body))
@@ -280,6 +297,13 @@ class Walk(Described):
                 headers["If-Match"] = self.rng.choice(['"1"', "*", '""', "W/\"x\"", "x" * 300])
         target = path + ("?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else "")
         return method, target, text.encode() if text is not None else None, headers
+
+    def somebody(self):
+        """The token of a user with his first password."""
+        name = f"u{self.rng.randrange(10**9)}"
+        made = self.send("POST", "/api/v1/users", json.dumps({"name": name, "role": "VIEWER", "password": "first-password"}))
+        self.assertEqual(made.status, 201, made.body)
+        return self.send("POST", "/api/v1/login", json.dumps({"user": name, "password": "first-password"})).json().get("token", "none")
 
     def memory(self, pid):
         return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
@@ -299,7 +323,7 @@ class Walk(Described):
         operations = list(self.judge.operations)
         for i in range(REQUESTS):
             operation = operations[i % len(operations)] if i < 10 * len(operations) else self.rng.choice(operations)
-            if operation[1].endswith("/login") and succeeded.get("POST /api/v1/login") and self.rng.random() < 0.9:
+            if operation[1].endswith(("/login", "/logout", "/me/password")) and succeeded.get(f"{operation[0]} {operation[1]}") and self.rng.random() < 0.9:
                 continue  # slow on purpose
             method, target, body, headers = self.request(operation)
             answer = self.send(method, target, body, headers)

@@ -139,6 +139,10 @@ class Room:
         subprocess.run(["ip", "netns", "del", self.name], check=False)
 
 
+# What the README's user chooses.
+PASSWORD = "correct horse battery"
+
+
 class Api:
     """REST from outside: the certificate is trusted because its fingerprint is the one that the console shows."""
 
@@ -165,11 +169,18 @@ class Api:
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read().decode())
 
-    def log_in(self, secret):
-        answer = self.ask("POST", "/api/v1/login", {"secret": secret})
+    def log_in(self, first):
+        """As admin, by the first password, which is changed; or by the one that it was changed to."""
+        answer = self.ask("POST", "/api/v1/login", {"password": first})
+        if answer.status == 401:
+            answer = self.ask("POST", "/api/v1/login", {"password": PASSWORD})
         if answer.status != 200:
             raise AssertionError(f"login: {answer.status} {answer.body}")
         self.token = answer.json()["token"]
+        if answer.json()["must_change_password"]:
+            answer = self.ask("PUT", "/api/v1/me/password", {"old_password": first, "new_password": PASSWORD})
+            if answer.status != 204:
+                raise AssertionError(f"change of the password: {answer.status} {answer.body}")
 
     def get(self, path):
         answer = self.ask("GET", "/api/v1" + path)
@@ -355,10 +366,10 @@ class Machine:
             time.sleep(0.1)
 
     def page(self):
-        """What the console's page says, once it is complete: fingerprint, secret, address, name."""
+        """What the console's page says, once it is complete: fingerprint, address, name; secret, until it is changed."""
         found = self.wait_for_console(r"(?s)Name +(?P<name>\S+)(?:(?!Name ).)*?Management +(?P<address>https://\S+)(?:(?!Name ).)*?"
                                       r"Certificate +SHA-256[^\r]*\r\n +(?P<first>[0-9A-F:]{48})\r\n +(?P<second>[0-9A-F:]{47})\r\n"
-                                      r"  First login +(?P<secret>\S+)\r\n")
+                                      r"(?:  First login +(?P<secret>\S+)\r\n)?")
         return {**found.groupdict(), "fingerprint": found["first"] + found["second"]}
 
     def door(self):
