@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/auth.h"
+#include "api/events.h"
 #include "api/router.h"
 #include "api/telemetry.h"
 #include "config/resources.h"
@@ -17,6 +18,7 @@ struct Context {
   config::Configuration& configuration;
   Telemetry& telemetry;
   Auth& auth;
+  Events& events;
 };
 using Shared = std::shared_ptr<Context>;
 
@@ -47,6 +49,9 @@ void add_observation_routes(Router& router, const Shared& c);
 /// The number in a path, such as a revision's.
 [[nodiscard]] Result<uint64_t> number_in_path(const std::string& text, const std::string& what);
 
+/// Of the data plane, and what the management daemon has to add: faults of the configuration's own.
+[[nodiscard]] Result<v1::Status> observed_status(config::Configuration& configuration, Telemetry& telemetry);
+
 // ---- Lists in pages ----
 
 /// ?limit= and ?cursor=. A page's answer has a Link (RFC 8288) to the next one, if there is one.
@@ -73,6 +78,7 @@ void add_observation_routes(Router& router, const Shared& c);
 [[nodiscard]] Response change(Context& c, const Request& request, const config::Configuration::Edit& edit, const std::string& prefix,
                               const std::function<Response()>& show);
 [[nodiscard]] v1::Confirmation confirmation_of(const config::Confirmation& confirmation);
+[[nodiscard]] v1::Revision revision_of(const config::Revision& revision);
 /// The answer to a change that has nothing else to show: what it did.
 [[nodiscard]] Response report(Context& c, const config::Outcome& outcome, bool dry_run);
 

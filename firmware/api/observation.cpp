@@ -12,15 +12,16 @@ Response show(Result<T> observed) {
   return observed ? ok(*observed) : problem(observed.error());
 }
 
-/// Of the data plane, and what the management daemon has to add: faults of the configuration's own.
-Response show_status(Context& c) {
-  auto status = c.telemetry.status();
-  if (!status) return problem(status.error());
-  for (const auto& fault : c.configuration.faults()) {
-    status->set_health("DEGRADED");
-    status->add_reasons(fault);
-  }
-  return ok(*status);
+Response show_events(Context& c, const Request& request) {
+  const auto may_listen = [&auth = c.auth, request] {
+    const auto caller = auth.identify(request);
+    return caller && !caller->restricted && caller->role >= v1::AccessRole::VIEWER;
+  };
+  auto stream = c.events.listen(request, may_listen);
+  if (!stream) return problem(stream.error());
+  Response response{200, "", "text/event-stream", {}};
+  response.stream = *stream;
+  return response;
 }
 
 Response list_devices(Context& c) {
@@ -55,6 +56,17 @@ Response explain(Context& c, const Request& request) {
 
 }  // namespace
 
+Result<v1::Status> observed_status(config::Configuration& configuration, Telemetry& telemetry) {
+  auto status = telemetry.status();
+  if (!status) return status;
+  status->set_health("RUNNING");
+  for (const auto& fault : configuration.faults()) {
+    status->set_health("DEGRADED");
+    status->add_reasons(fault);
+  }
+  return status;
+}
+
 void add_observation_routes(Router& router, const Shared& c) {
   router.add({"GET",
               "/api/v1/status",
@@ -64,7 +76,7 @@ void add_observation_routes(Router& router, const Shared& c) {
               {v1::Status::descriptor()},
               {},
               200,
-              [c](const auto&, const auto&) { return show_status(*c); }});
+              [c](const auto&, const auto&) { return show(observed_status(c->configuration, c->telemetry)); }});
   router.add({"GET",
               "/api/v1/devices",
               "every network device, bound to a port or not: what \"device\" of a port can be",
@@ -83,6 +95,21 @@ void add_observation_routes(Router& router, const Shared& c) {
               {},
               200,
               [c](const auto&, const auto&) { return show(c->telemetry.ledger()); }});
+  router.add({"GET",
+              "/api/v1/events",
+              "live data as server-sent events: rates and drops every second, changes of ports, health and revisions as they come",
+              Access::kViewer,
+              {},
+              {},
+              {},
+              200,
+              [c](const auto& r, const auto&) { return show_events(*c, r); },
+              {429},
+              {{"rates", v1::Rates::descriptor()},
+               {"ports", v1::PortStates::descriptor()},
+               {"health", v1::Health::descriptor()},
+               {"revision", v1::Revision::descriptor()},
+               {"missed", v1::Missed::descriptor()}}});
   router.add({"POST",
               "/api/v1/explain",
               "what would happen to a packet, and why",

@@ -141,6 +141,7 @@ json::object schemas(const Router& router) {
     if (route.takes.type) collect(*route.takes.type, taken);
     for (const auto* type : {route.takes.type, route.gives.type})
       if (type) collect(*type, all);
+    for (const auto& event : route.events) collect(*event.type, all);
   }
   json::object out{{kProblem, problem_schema()}};
   for (const auto& [name, type] : all) out[name] = schema_of(*type, taken.contains(name));
@@ -219,7 +220,11 @@ json::object operation(const Route& route) {
   for (const unsigned status : statuses_of(route)) {
     json::object response{{"description", meaning(status)}};
     if (status >= 400) response["content"] = {{"application/problem+json", {{"schema", reference(kProblem)}}}};
-    else if (route.gives.type || route.gives.list) {
+    else if (!route.events.empty()) {
+      json::object events;
+      for (const auto& event : route.events) events[event.name] = reference(event.type->name());
+      response["content"] = {{"text/event-stream", {{"schema", {{"type", "string"}, {"x-events", std::move(events)}}}}}};
+    } else if (route.gives.type || route.gives.list) {
       auto schema = body_schema(route.gives);
       // A dry run answers with its report, whatever the route gives.
       const bool may_be_dry =

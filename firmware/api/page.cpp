@@ -136,6 +136,8 @@ curl -sk -H "Authorization: Bearer $TOKEN" -X PUT https://THIS-HOST/api/v1/maps/
   for (const auto& route : router.routes())
     for (const auto& body : {route.takes, route.gives})
       if (body.type) render_message(*body.type, done, out);
+  for (const auto& route : router.routes())
+    for (const auto& event : route.events) render_message(*event.type, done, out);
   out << "</body></html>\n";
   return out.str();
 }

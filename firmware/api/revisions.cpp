@@ -7,18 +7,6 @@ namespace {
 
 constexpr unsigned kPage = 200;
 
-v1::Revision revision_of(const config::Revision& revision) {
-  v1::Revision out;
-  out.set_number(revision.number);
-  out.set_created_unix_ns(revision.created_ns);
-  out.set_author(revision.author);
-  out.set_comment(revision.comment);
-  out.set_label(revision.label);
-  out.set_changes_known(revision.changes_known);
-  if (revision.confirmation) *out.mutable_confirmation() = confirmation_of(*revision.confirmation);
-  return out;
-}
-
 uint64_t number(const Request& request, const std::string& name, uint64_t otherwise) {
   const auto given = request.query.find(name);
   return given == request.query.end() ? otherwise : std::stoull(given->second);  // checked by the router
@@ -91,6 +79,18 @@ Response label(Context& c, const Request& request, uint64_t n) {
 }
 
 }  // namespace
+
+v1::Revision revision_of(const config::Revision& revision) {
+  v1::Revision out;
+  out.set_number(revision.number);
+  out.set_created_unix_ns(revision.created_ns);
+  out.set_author(revision.author);
+  out.set_comment(revision.comment);
+  out.set_label(revision.label);
+  out.set_changes_known(revision.changes_known);
+  if (revision.confirmation) *out.mutable_confirmation() = confirmation_of(*revision.confirmation);
+  return out;
+}
 
 void add_revision_routes(Router& router, const Shared& c) {
   const std::string base = "/api/v1/revisions", one = base + "/{number}";

@@ -28,6 +28,12 @@ struct Parameter {
   uint64_t min = 0, max = 0;  ///< of a number; of a text the longest length is max
 };
 
+/// One kind of server-sent event, and what its data is.
+struct Event {
+  std::string name;
+  const google::protobuf::Descriptor* type;
+};
+
 /// Who may use a route: everybody from here on.
 enum class Access {
   kOpen,  ///< without a login
@@ -47,6 +53,7 @@ struct Route {
   unsigned status = 200;  ///< of success
   std::function<Response(const Request&, const Arguments&)> handle;
   std::vector<unsigned> also = {};  ///< other statuses that it answers with
+  std::vector<Event> events = {};   ///< that its answer consists of, instead of a body
 };
 
 class Router {

@@ -6,8 +6,8 @@
 
 namespace sluice::api {
 
-void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth) {
-  const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth});
+void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth, Events& events) {
+  const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth, events});
   router.add({"GET", "/", "this page", Access::kOpen, {}, {}, {}, 200, [&router](const auto&, const auto&) {
                 return Response{200, render_page(router), "text/html; charset=utf-8", {}};
               }});

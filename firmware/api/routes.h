@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/auth.h"
+#include "api/events.h"
 #include "api/router.h"
 #include "api/telemetry.h"
 #include "config/transaction.h"
@@ -9,6 +10,6 @@
 namespace sluice::api {
 
 /// Adds every route. The references must outlive the router.
-void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth);
+void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth, Events& events);
 
 }  // namespace sluice::api

@@ -66,7 +66,8 @@ Result<void> run(Options options, const sigset_t& signals) {
   } const stop_first{data_plane};
 
   api::Router router([&](const api::Request& request) { return (*auth)->identify(request); });
-  api::add_routes(router, configuration, data_plane, **auth);
+  api::Events events(configuration, data_plane);
+  api::add_routes(router, configuration, data_plane, **auth, events);
   options.server.local_socket = options.state + "/api.sock";
   if (activated) options.server.listener = activated->release();
   const auto server = api::Server::start(

@@ -320,7 +320,8 @@ TEST_CASE("authorisation: each route lets in whom it should and nobody else, and
   House house;
   Telemetry telemetry;
   api::Router router([&](const api::Request& r) { return house.auth->identify(r); });
-  api::add_routes(router, *house.appliance.configuration, telemetry, *house.auth);
+  api::Events events(*house.appliance.configuration, telemetry);
+  api::add_routes(router, *house.appliance.configuration, telemetry, *house.auth, events);
   CHECK(router.routes().size() > 100);
   CHECK(violations(router.routes()) == std::vector<std::string>());
   // Each route in turn asks for less, or more, than it should.
@@ -332,6 +333,7 @@ TEST_CASE("authorisation: each route lets in whom it should and nobody else, and
       routes[i].access = static_cast<api::Access>(access);
       const auto found = violations(routes);
       CHECK_MESSAGE(!found.empty(), routes[i].method, " ", routes[i].pattern);
-      for (const auto& line : found) CHECK_MESSAGE(line.starts_with(routes[i].method + " " + routes[i].pattern + " "), line, " with ", routes[i].pattern);
+      for (const auto& line : found)
+        CHECK_MESSAGE(line.starts_with(routes[i].method + " " + routes[i].pattern + " "), line, " with ", routes[i].pattern);
     }
 }

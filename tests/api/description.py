@@ -37,6 +37,14 @@ class Description:
         schemas = {name: {"additionalProperties": False, **s} for name, s in self.document["components"]["schemas"].items()}
         return jsonschema.Draft202012Validator({**schema, "components": {"schemas": schemas}})
 
+    def check_event(self, path, name, data):
+        """Raises AssertionError unless the document promises this server-sent event."""
+        events = self.document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]["x-events"]
+        assert name in events, f"{name} is an event that {path} does not promise"
+        schemas = {name: {"additionalProperties": False, **s} for name, s in self.document["components"]["schemas"].items()}
+        errors = sorted(jsonschema.Draft202012Validator({**events[name], "components": {"schemas": schemas}}).iter_errors(data), key=str)
+        assert not errors, f"{name} {data} is not as described: {errors[0].json_path}: {errors[0].message[:500]}"
+
     def check(self, method, target, answer):
         """Raises AssertionError unless the document promises this answer."""
         path = target.split("?")[0]

@@ -23,7 +23,7 @@ SEED = int(os.environ.get("SLUICE_SEED", "20261125"))
 COLLECTIONS = ["ports", "port_groups", "tap_pairs", "tool_groups", "maps", "filters", "operation_profiles", "tunnels", "dedup_domains", "address_sets",
                "schedules", "tenants", "grants"]
 ROUTES = {"/config": "GET PUT", "/system": "GET PUT PATCH", "/status": "GET", "/devices": "GET", "/ledger": "GET", "/explain": "POST", "/login": "POST",
-          "/openapi.json": "GET",
+          "/openapi.json": "GET", "/events": "GET",
           "/logout": "POST", "/me": "GET", "/me/password": "PUT", "/users": "GET POST", "/users/{name}": "GET PATCH DELETE", "/tokens": "GET POST",
           "/tokens/{id}": "DELETE",
           "/revisions": "GET", "/revisions/{number}": "GET", "/revisions/{number}/config": "GET", "/revisions/{number}/diff": "GET",
@@ -320,7 +320,7 @@ class Walk(Described):
                 answer = self.send("POST", f"/api/v1/{collection}", json.dumps(body))
                 self.assertEqual(answer.status, 201, answer.body)
         succeeded, tried, memory = {}, {}, None
-        operations = list(self.judge.operations)
+        operations = [o for o in self.judge.operations if o[1] != "/api/v1/events"]  # never ends: see test_events.py
         for i in range(REQUESTS):
             operation = operations[i % len(operations)] if i < 10 * len(operations) else self.rng.choice(operations)
             if operation[1].endswith(("/login", "/logout", "/me/password")) and succeeded.get(f"{operation[0]} {operation[1]}") and self.rng.random() < 0.9:
