@@ -50,8 +50,18 @@ Result<std::string> from_hex(const std::string& text) {
 Response explain(Context& c, const Request& request) {
   v1::ExplainRequest body;
   if (auto r = read_body(request, body); !r) return problem(r.error());
-  const auto bytes = from_hex(body.packet());
-  return bytes ? show(c.telemetry.explain(body.port(), *bytes)) : problem(bytes.error());
+  v1::Explain what;
+  what.set_port(body.port());
+  if (body.has_fields()) {
+    *what.mutable_fields() = body.fields();
+  } else if (body.packet().empty()) {
+    return problem({ErrorCode::kInvalid, "packet", "is required, or fields: what is the packet?"});
+  } else {
+    const auto bytes = from_hex(body.packet());
+    if (!bytes) return problem(bytes.error());
+    what.set_packet(*bytes);
+  }
+  return show(c.telemetry.explain(what));
 }
 
 }  // namespace

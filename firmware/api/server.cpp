@@ -119,7 +119,8 @@ asio::awaitable<void> Server::State::accept() {
     if (error == asio::error::operation_aborted) co_return;
     if (error || connections >= kMaxConnections) continue;
     ++connections;
-    asio::co_spawn(io, converse({beast::tcp_stream(std::move(socket)), tls}), [this](std::exception_ptr) { --connections; });
+    asio::co_spawn(io, converse(beast::ssl_stream<beast::tcp_stream>(beast::tcp_stream(std::move(socket)), tls)),
+                   [this](std::exception_ptr) { --connections; });
   }
 }
 

@@ -11,7 +11,7 @@ class Telemetry {
   virtual ~Telemetry() = default;
   [[nodiscard]] virtual Result<v1::Status> status() = 0;
   [[nodiscard]] virtual Result<v1::Ledger> ledger() = 0;
-  [[nodiscard]] virtual Result<v1::Explanation> explain(const std::string& port, const std::string& packet) = 0;
+  [[nodiscard]] virtual Result<v1::Explanation> explain(const v1::Explain& request) = 0;
 };
 
 }  // namespace sluice::api

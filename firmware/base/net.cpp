@@ -30,6 +30,12 @@ std::optional<IpAddress> parse_address(std::string_view text) {
   return std::nullopt;
 }
 
+std::string to_string(const IpAddress& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(address.version == 4 ? AF_INET : AF_INET6, address.bytes.data(), text.data(), text.size());
+  return text.data();
+}
+
 std::optional<Prefix> parse_prefix(std::string_view text) {
   const auto slash = text.find('/');
   const auto address = parse_address(text.substr(0, slash));

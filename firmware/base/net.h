@@ -31,6 +31,7 @@ using Mac = std::array<uint8_t, 6>;
 
 /// "192.0.2.1", "2001:db8::1". No zone, no brackets.
 [[nodiscard]] std::optional<IpAddress> parse_address(std::string_view text);
+[[nodiscard]] std::string to_string(const IpAddress& address);
 /// "10.0.0.0/8", "2001:db8::/32", or an address alone for the one host. Refuses host bits behind the length.
 [[nodiscard]] std::optional<Prefix> parse_prefix(std::string_view text);
 /// "80" or "8000-8100" with from <= to <= max. Decimal digits only.

@@ -14,8 +14,8 @@ enum class ErrorCode {
   kInvalid,       ///< the input is wrong: field_path names where
   kNotAvailable,  ///< right, but this version's engine cannot do it
   kNotFound,
-  kConflict,  ///< refers to or is referred to by something that forbids it
-  kStale,     ///< somebody else changed it meanwhile
+  kConflict,      ///< refers to or is referred to by something that forbids it
+  kStale,         ///< somebody else changed it meanwhile
   kUnauthorised,  ///< nobody that we know
   kForbidden,     ///< somebody that we know, who may not
   kTooMany,       ///< later

@@ -87,6 +87,7 @@ constexpr std::array kFormats{
     Format{"range_or_untagged", [](auto s, const auto& l) { return s == "untagged" || parse_range(s, l.range_max()).has_value(); },
            "a number, a range such as 100-199, or \"untagged\""},
     Format{"protocol", [](auto s, const auto&) { return parse_protocol(s).has_value(); }, "a protocol name or a number from 0 to 255"},
+    Format{"mac", [](auto s, const auto&) { return parse_mac(s).has_value(); }, "a MAC address such as 02:00:00:00:00:01"},
     Format{"mac_mask", [](auto s, const auto&) { return is_mac_mask(s); },
            "a MAC address, or with a mask 02:00:00:00:00:00/ff:ff:ff:00:00:00"},
     Format{"ethertype", [](auto s, const auto&) { return is_ethertype(s); }, "an EtherType in hexadecimal digits such as 0x0806"},

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <array>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/net.h"
 #include "engine/observer.h"
 
 namespace sluice {
@@ -33,7 +36,8 @@ struct TraceStep {
   Parsed parsed{};
   std::vector<uint16_t> vlan_ids[2];  ///< of the outer and the inner layer set, outermost first
   std::vector<uint32_t> mpls_labels[2];
-  uint32_t length = 0;  ///< bytes: of the packet where parsed, of the copy where queued
+  std::optional<std::pair<IpAddress, IpAddress>> addresses[2];  ///< source and destination
+  uint32_t length = 0;                                          ///< bytes: of the packet where parsed, of the copy where queued
 };
 
 struct Tracer : Unwatched {
@@ -48,6 +52,12 @@ struct Tracer : Unwatched {
       const LayerSet& set = inner ? p.inner : p.outer;
       for (unsigned v = 0; v < set.vlan_count; ++v) step.vlan_ids[inner].push_back(vlan_tci(burst.frames[i].data, set, v) & 0x0FFFU);
       for (unsigned m = 0; m < set.mpls_count; ++m) step.mpls_labels[inner].push_back(mpls_entry(burst.frames[i].data, set, m) >> 12);
+      if ((inner && !p.has_inner) || !set.is_ip()) continue;
+      const AddressView view = addresses(burst.frames[i].data, set);
+      auto& pair = step.addresses[inner].emplace();
+      pair.first.version = pair.second.version = set.l3 == L3::kIpv4 ? 4 : 6;
+      std::memcpy(pair.first.bytes.data(), view.src, view.size);
+      std::memcpy(pair.second.bytes.data(), view.dst, view.size);
     }
     at_[i] = packets.size();
     packets.emplace_back().push_back(std::move(step));

@@ -109,10 +109,9 @@ Result<v1::Ledger> DataPlaneClient::ledger() {
   return reply->ledger();
 }
 
-Result<v1::Explanation> DataPlaneClient::explain(const std::string& port, const std::string& packet) {
+Result<v1::Explanation> DataPlaneClient::explain(const v1::Explain& what) {
   v1::ControlRequest request;
-  request.mutable_explain()->set_port(port);
-  request.mutable_explain()->set_packet(packet);
+  *request.mutable_explain() = what;
   const auto reply = ask(request);
   if (!reply) return reply.error();
   return reply->explanation();

@@ -30,7 +30,7 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   Result<void> publish(uint64_t revision) override;
   Result<v1::Status> status() override;
   Result<v1::Ledger> ledger() override;
-  Result<v1::Explanation> explain(const std::string& port, const std::string& packet) override;
+  Result<v1::Explanation> explain(const v1::Explain& request) override;
 
  private:
   Result<v1::ControlReply> ask(const v1::ControlRequest& request);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "compile/packet_of.h"
 #include "compile/report.h"
 #include "engine/pipeline.h"
 #include "port/memory_port.h"
@@ -193,15 +194,21 @@ v1::Ledger Appliance::ledger() {
   return out;
 }
 
-Result<v1::Explanation> Appliance::explain(const std::string& port, const std::string& packet) const {
+Result<v1::Explanation> Appliance::explain(const v1::Explain& request) const {
   const compile::PortPlan* from = nullptr;
   for (const auto& p : plan_.ports)
-    if (p.name == port || p.id == port) from = &p;
-  if (!from) return Error{ErrorCode::kNotFound, "port", "there is no port \"" + port + "\""};
-  constexpr std::size_t kLongest = 9216 + compile::kLinkHeader;
-  if (packet.empty() || packet.size() > kLongest)
+    if (p.name == request.port() || p.id == request.port()) from = &p;
+  if (!from) return Error{ErrorCode::kNotFound, "port", "there is no port \"" + request.port() + "\""};
+  const auto* given = reinterpret_cast<const std::byte*>(request.packet().data());
+  std::vector<std::byte> packet{given, given + request.packet().size()};
+  if (request.has_fields()) {
+    auto made = compile::packet_of(request.fields(), "fields");
+    if (!made) return made.error();
+    packet = std::move(*made);
+  }
+  if (packet.empty() || packet.size() > compile::kLongestExplained)
     return Error{ErrorCode::kInvalid, "packet",
-                 std::to_string(packet.size()) + " bytes; a packet has from 1 to " + std::to_string(kLongest)};
+                 std::to_string(packet.size()) + " bytes; a packet has from 1 to " + std::to_string(compile::kLongestExplained)};
   // A floor of its own: the same pipeline, no worker's memory, no worker's book.
   const FrameLayout layout{.workers = 1, .frames_per_worker = kMaxChain};
   const FrameMemory memory(layout.total(), kChunkShift);
@@ -217,8 +224,7 @@ Result<v1::Explanation> Appliance::explain(const std::string& port, const std::s
         .open = true, .queue = outlets.back().get(), .copies = std::make_unique<ToolQueue>(), .max_length = p.mtu + compile::kLinkHeader};
     floor.open_outlets.push_back(p.slot);
   }
-  const auto* bytes = reinterpret_cast<const std::byte*>(packet.data());
-  inlet.arrive({bytes, bytes + packet.size()});
+  inlet.arrive(std::move(packet));
   Pipeline<Tracer> pipeline(floor);
   pipeline.run_once(*publisher_.current());
   return compile::report_trace(plan_, pipeline.observer().packets.front());

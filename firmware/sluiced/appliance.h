@@ -37,7 +37,7 @@ class Appliance {
   [[nodiscard]] v1::Status status();
   [[nodiscard]] v1::Ledger ledger();
   /// What would happen to this packet on this port (by name or id), by the pipeline itself; nothing is sent or counted.
-  [[nodiscard]] Result<v1::Explanation> explain(const std::string& port, const std::string& packet) const;
+  [[nodiscard]] Result<v1::Explanation> explain(const v1::Explain& request) const;
 
   /// Housekeeping, ten times a second: devices that came or went, accounts of what is no longer configured. Tells the service manager that
   /// this daemon is alive, once every worker has come round: one that hangs keeps the control thread here.

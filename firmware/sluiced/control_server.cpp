@@ -34,7 +34,7 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
     case v1::ControlRequest::kGetStatus: *reply.mutable_status() = appliance.status(); break;
     case v1::ControlRequest::kGetLedger: *reply.mutable_ledger() = appliance.ledger(); break;
     case v1::ControlRequest::kExplain:
-      if (auto r = appliance.explain(request.explain().port(), request.explain().packet()); !r) set_error(reply, r.error());
+      if (auto r = appliance.explain(request.explain()); !r) set_error(reply, r.error());
       else *reply.mutable_explanation() = std::move(*r);
       break;
     case v1::ControlRequest::REQUEST_NOT_SET: set_error(reply, {ErrorCode::kInvalid, "", "an empty request"}); break;

@@ -18,7 +18,7 @@ constexpr uint64_t kSecond = 1'000'000'000, kHour = 3600 * kSecond;
 struct Telemetry final : api::Telemetry {
   Result<v1::Status> status() override { return v1::Status(); }
   Result<v1::Ledger> ledger() override { return v1::Ledger(); }
-  Result<v1::Explanation> explain(const std::string&, const std::string&) override { return v1::Explanation(); }
+  Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
 };
 
 /// An appliance with its users, and a clock that the test turns.

@@ -42,7 +42,7 @@ struct Telemetry final : api::Telemetry {
     return out;
   }
   Result<v1::Ledger> ledger() override { return ::ledger(1, 1, 0); }
-  Result<v1::Explanation> explain(const std::string&, const std::string&) override { return v1::Explanation(); }
+  Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
 };
 
 /// What a stream has said until it says this; the guard is against hanging.

@@ -141,7 +141,19 @@ class Api(Described):
         packet = "020000000002020000000001080045000028000040004006 0000 0a000001 0a000002 3039 0050 00000000 00000000 5002 2000 0000 0000"
         answer = self.lab.api("POST", "/api/v1/explain", {"port": "in1", "packet": packet}).json()
         self.assertEqual(answer["delivered_to"], ["tool1"])
-        self.assertEqual([s["stage"] for s in answer["steps"]], ["parse", "classify", "send"])
+        rule = self.lab.get("/api/v1/maps/m")["rules"][0]["id"]
+        self.assertEqual([(s["stage"], s["outcome"]) for s in answer["steps"]],
+                         [("parse", "PARSED"), ("classify", "PASSED_BY_RULE"), ("send", "SENT")])
+        self.assertEqual([(s["map"], s["rule"], s["rule_number"]) for s in answer["steps"] if s["rule"]], [("m", rule, 1)])
+        self.assertEqual([(l["l3"], l["src"], l["dst"], l["protocol"], l["dst_port"]) for l in answer["steps"][0]["layers"]],
+                         [("IPv4", "10.0.0.1", "10.0.0.2", 6, 80)])
+        # By its fields it is the same packet, and goes the same way.
+        fields = {"src": "10.0.0.1", "dst": "10.0.0.2", "src_port": 12345, "dst_port": 80, "length": 54}
+        self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "in1", "fields": fields}).json(), answer)
+        for wrong, field in (({"src": "10.0.0.1"}, "fields.dst"), ({**fields, "length": 53}, "fields.length"), ({**fields, "src": "x"}, "fields.src")):
+            problem = self.lab.api("POST", "/api/v1/explain", {"port": "in1", "fields": wrong}).json()
+            self.assertEqual(problem["errors"][0]["field"], field)
+        self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "in1"}).json()["errors"][0]["field"], "packet")
         self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "in2", "packet": packet}).json()["delivered_to"], [])
         self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "in1", "packet": "zz"}).json()["errors"][0]["field"], "packet")
         self.assertEqual(self.lab.api("POST", "/api/v1/explain", {"port": "nowhere", "packet": packet}).status, 404)
