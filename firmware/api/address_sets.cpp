@@ -11,10 +11,11 @@ namespace {
 config::Collection sets() { return config::find_collection("address_sets"); }
 
 Response list_entries(Context& c, const Request& request, const std::string& name) {
-  const auto view = c.configuration.view();
-  const int s = config::find(view.config, sets(), name);
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const int s = config::find(view->config, sets(), name);
   if (s < 0) return problem(no_such(sets(), name));
-  const auto& set = view.config.address_sets(s);
+  const auto& set = view->config.address_sets(s);
   const std::vector<std::string> entries(set.entries().begin(), set.entries().end());
   Response response =
       page_of(request, entries, [&](int i) { return boost::json::serialize(boost::json::value(entries[static_cast<std::size_t>(i)])); });
@@ -48,7 +49,7 @@ Response change_entries(Context& c, const Request& request, const std::string& n
     set.mutable_entries()->Swap(&left);
     return {};
   };
-  const auto outcome = c.configuration.change(author_of(request), edit, options_of(request));
+  const auto outcome = make_change(c, request, edit, options_of(request));
   if (!outcome) return answer_change(c, request, outcome, path, {});
   return report(c, *outcome, options_of(request).dry_run);
 }
@@ -64,7 +65,7 @@ void add_address_set_routes(Router& router, const Shared& c) {
               Access::kViewer,
               {},
               {nullptr, true},
-              page_parameters(),
+              view_parameters(page_parameters()),
               200,
               [c](const auto& r, const auto& a) { return list_entries(*c, r, a[0]); }});
   router.add({"POST", base, "adds entries", Access::kOperator, takes, gives, change_parameters(), 200,

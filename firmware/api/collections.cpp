@@ -16,11 +16,12 @@ void set_text(Message& m, const char* field, const std::string& value) {
   m.GetReflection()->SetString(&m, m.GetDescriptor()->FindFieldByName(field), value);
 }
 
-Response show_resource(Context& c, Collection collection, const std::string& name, unsigned status = 200) {
-  const auto view = c.configuration.view();
-  const int i = config::find(view.config, collection, name);
+Response show_resource(Context& c, const Request& request, Collection collection, const std::string& name, unsigned status = 200) {
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const int i = config::find(view->config, collection, name);
   if (i < 0) return problem(no_such(collection, name));
-  const auto& m = config::resource(view.config, collection, i);
+  const auto& m = config::resource(view->config, collection, i);
   Response response = ok(config::to_json(m));
   response.status = status;
   response.headers["ETag"] = etag(m);
@@ -52,12 +53,13 @@ Response put_resource(Context& c, Collection collection, const Request& request,
   const auto body = new_resource(collection);
   if (auto r = config::from_json(request.body, *body); !r) return problem(r.error());
   // Which one it is, and whether it is still as the client saw it, is decided under the configuration's lock.
-  const auto view = c.configuration.view();
-  const int known = config::find(view.config, collection, name);
-  const auto path = indexed(collection, known >= 0 ? known : config::count(view.config, collection));
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const int known = config::find(view->config, collection, name);
+  const auto path = indexed(collection, known >= 0 ? known : config::count(view->config, collection));
   return change(
       c, request, [&](v1::Config& next) { return place(next, collection, request, name, path, *body); }, path,
-      [&] { return show_resource(c, collection, name, known >= 0 ? 200 : 201); });
+      [&] { return show_resource(c, request, collection, name, known >= 0 ? 200 : 201); });
 }
 
 Response post_resource(Context& c, Collection collection, const Request& request) {
@@ -65,14 +67,16 @@ Response post_resource(Context& c, Collection collection, const Request& request
   if (auto r = config::from_json(request.body, *body); !r) return problem(r.error());
   const std::string name = config::name_of(*body);
   if (name.empty()) return problem({ErrorCode::kInvalid, "name", "is required"});
-  const auto path = indexed(collection, config::count(c.configuration.view().config, collection));
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const auto path = indexed(collection, config::count(view->config, collection));
   const auto edit = [&](v1::Config& next) -> Result<void> {
     if (config::find(next, collection, name) >= 0)
       return Error{ErrorCode::kConflict, path + ".name", "there is another " + config::singular(collection) + " \"" + name + "\""};
     return place(next, collection, request, name, path, *body);
   };
   return change(c, request, edit, path, [&] {
-    Response response = show_resource(c, collection, name, 201);
+    Response response = show_resource(c, request, collection, name, 201);
     response.headers["Location"] = request.path + "/" + name;
     return response;
   });
@@ -88,8 +92,8 @@ Response patch_resource(Context& c, Collection collection, const Request& reques
     if (auto r = merge_patch(config::resource(next, collection, i), request.body, *body); !r) return r;
     return place(next, collection, request, name, path, *body);
   };
-  const auto outcome = c.configuration.change(author_of(request), edit, options_of(request));
-  return answer_change(c, request, outcome, path, [&] { return show_resource(c, collection, name); });
+  const auto outcome = make_change(c, request, edit, options_of(request));
+  return answer_change(c, request, outcome, path, [&] { return show_resource(c, request, collection, name); });
 }
 
 Response delete_resource(Context& c, Collection collection, const Request& request, const std::string& name) {
@@ -122,17 +126,18 @@ Response rename_resource(Context& c, Collection collection, const Request& reque
     set_text(m, "name", body.name());
     return {};
   };
-  const auto outcome = c.configuration.change(author_of(request), edit, options_of(request));
-  return answer_change(c, request, outcome, path, [&] { return show_resource(c, collection, body.name()); });
+  const auto outcome = make_change(c, request, edit, options_of(request));
+  return answer_change(c, request, outcome, path, [&] { return show_resource(c, request, collection, body.name()); });
 }
 
 Response list_resources(Context& c, Collection collection, const Request& request) {
-  const auto view = c.configuration.view();
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
   std::vector<std::string> ids;
-  for (int i = 0; i < config::count(view.config, collection); ++i)
-    ids.push_back(config::id_of(config::resource(view.config, collection, i)));
-  Response response = page_of(request, ids, [&](int i) { return config::to_json(config::resource(view.config, collection, i)); });
-  response.headers["ETag"] = etag(view.revision);
+  for (int i = 0; i < config::count(view->config, collection); ++i)
+    ids.push_back(config::id_of(config::resource(view->config, collection, i)));
+  Response response = page_of(request, ids, [&](int i) { return config::to_json(config::resource(view->config, collection, i)); });
+  response.headers["ETag"] = etag(view->revision);
   return response;
 }
 
@@ -148,15 +153,20 @@ void add_collection_routes(Router& router, const Shared& c) {
                 Access::kViewer,
                 {},
                 {collection->message_type(), true},
-                page_parameters(),
+                view_parameters(page_parameters()),
                 200,
                 [c, collection](const auto& r, const auto&) { return list_resources(*c, collection, r); }});
     router.add({"POST", base, "makes a " + word, Access::kOperator, body, body, change_parameters(), 201,
                 [c, collection](const auto& r, const auto&) { return post_resource(*c, collection, r); }});
-    router.add(
-        {"GET", one, "one " + word + ", by name or id", Access::kViewer, {}, body, {}, 200, [c, collection](const auto&, const auto& a) {
-           return show_resource(*c, collection, a[0]);
-         }});
+    router.add({"GET",
+                one,
+                "one " + word + ", by name or id",
+                Access::kViewer,
+                {},
+                body,
+                view_parameters(),
+                200,
+                [c, collection](const auto& r, const auto& a) { return show_resource(*c, r, collection, a[0]); }});
     router.add({"PUT",
                 one,
                 "makes or replaces a " + word,

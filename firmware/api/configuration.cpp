@@ -5,10 +5,11 @@
 namespace sluice::api {
 namespace {
 
-Response show_config(Context& c) {
-  const auto view = c.configuration.view();
-  Response response = ok(view.config);
-  response.headers["ETag"] = etag(view.revision);
+Response show_config(Context& c, const Request& request) {
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  Response response = ok(view->config);
+  response.headers["ETag"] = etag(view->revision);
   return response;
 }
 
@@ -19,12 +20,14 @@ Response put_config(Context& c, const Request& request) {
     next = body;
     return {};
   };
-  const auto outcome = c.configuration.change(author_of(request), edit, options_for_all(request));
-  return answer_change(c, request, outcome, "", [&] { return show_config(c); });
+  const auto outcome = make_change(c, request, edit, options_for_all(request));
+  return answer_change(c, request, outcome, "", [&] { return show_config(c, request); });
 }
 
-Response show_system(Context& c) {
-  const auto system = c.configuration.view().config.system();
+Response show_system(Context& c, const Request& request) {
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const auto& system = view->config.system();
   Response response = ok(system);
   response.headers["ETag"] = etag(system);
   return response;
@@ -38,22 +41,33 @@ Response change_system(Context& c, const Request& request, bool patch) {
     if (r) *next.mutable_system() = body;
     return r;
   };
-  return change(c, request, edit, "system", [&] { return show_system(c); });
+  return change(c, request, edit, "system", [&] { return show_system(c, request); });
 }
 
 }  // namespace
 
 void add_configuration_routes(Router& router, const Shared& c) {
   const Body config{v1::Config::descriptor()}, system{v1::System::descriptor()};
-  router.add({"GET", "/api/v1/config", "the whole configuration", Access::kViewer, {}, config, {}, 200, [c](const auto&, const auto&) {
-                return show_config(*c);
-              }});
+  router.add({"GET",
+              "/api/v1/config",
+              "the whole configuration",
+              Access::kViewer,
+              {},
+              config,
+              view_parameters(),
+              200,
+              [c](const auto& r, const auto&) { return show_config(*c, r); }});
   router.add({"PUT", "/api/v1/config", "replaces the whole configuration", Access::kOperator, config, config, change_parameters(), 200,
               [c](const auto& r, const auto&) { return put_config(*c, r); }});
-  router.add(
-      {"GET", "/api/v1/system", "what the appliance calls itself", Access::kViewer, {}, system, {}, 200, [c](const auto&, const auto&) {
-         return show_system(*c);
-       }});
+  router.add({"GET",
+              "/api/v1/system",
+              "what the appliance calls itself",
+              Access::kViewer,
+              {},
+              system,
+              view_parameters(),
+              200,
+              [c](const auto& r, const auto&) { return show_system(*c, r); }});
   router.add({"PUT", "/api/v1/system", "replaces that", Access::kOperator, system, system, change_parameters(), 200,
               [c](const auto& r, const auto&) { return change_system(*c, r, false); }});
   router.add({"PATCH", "/api/v1/system", "changes some of its fields (merge patch, RFC 7396)", Access::kOperator, system, system,

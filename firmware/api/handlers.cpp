@@ -114,15 +114,24 @@ Response page_of(const Request& request, const std::vector<std::string>& ids, co
   std::string body = "[";
   for (int i = begin; i < end; ++i) body += (i > begin ? "," : "") + json(i);
   Response response = ok(body + "]");
+  const auto draft = parameter(request, "draft");
   if (end < size)
-    response.headers["Link"] =
-        "<" + request.path + "?limit=" + limit + "&cursor=" + percent_encoded(ids[static_cast<std::size_t>(end) - 1]) + ">; rel=\"next\"";
+    response.headers["Link"] = "<" + request.path + "?limit=" + limit +
+                               "&cursor=" + percent_encoded(ids[static_cast<std::size_t>(end) - 1]) +
+                               (draft.empty() ? "" : "&draft=" + percent_encoded(draft)) + ">; rel=\"next\"";
   return response;
 }
 
 // ---- Changes ----
 
-std::vector<Parameter> change_parameters() {
+std::vector<Parameter> view_parameters(std::vector<Parameter> others) {
+  others.push_back({"draft", "the id of a draft: in it, instead of what is in force", Parameter::Type::kText, 0, 63});
+  return others;
+}
+
+std::vector<Parameter> change_parameters() { return view_parameters(commit_parameters()); }
+
+std::vector<Parameter> commit_parameters() {
   return {{"dry_run", "true: validates, tells what would change, and changes nothing", Parameter::Type::kFlag},
           {"comment", "stands in the revision", Parameter::Type::kText, 0, 255},
           {"confirm_timeout", "seconds: the change is undone unless POST /api/v1/revisions/{number}:confirm comes within them",
@@ -130,6 +139,16 @@ std::vector<Parameter> change_parameters() {
 }
 
 config::Author author_of(const Request& request) { return {request.caller.user, parameter(request, "comment")}; }
+
+config::Asker asker_of(const Request& request) { return {request.caller.user, request.caller.role == v1::AccessRole::ADMIN}; }
+
+Result<config::Configuration::View> view_of(Context& c, const Request& request) {
+  const auto draft = parameter(request, "draft");
+  if (draft.empty()) return c.configuration.view();
+  auto view = c.configuration.view_draft(asker_of(request), draft);
+  if (!view) return Error{view.error().code, "draft", view.error().message};
+  return config::Configuration::View{view->revision, std::move(view->config)};
+}
 
 config::ChangeOptions options_of(const Request& request) {
   config::ChangeOptions options;
@@ -186,9 +205,16 @@ Response answer_change(Context& c, const Request& request, const Result<config::
   return response;
 }
 
+Result<config::Outcome> make_change(Context& c, const Request& request, const config::Configuration::Edit& edit,
+                                    const config::ChangeOptions& options) {
+  const auto draft = parameter(request, "draft");
+  return draft.empty() ? c.configuration.change(author_of(request), edit, options)
+                       : c.configuration.change_draft(asker_of(request), draft, edit, options);
+}
+
 Response change(Context& c, const Request& request, const config::Configuration::Edit& edit, const std::string& prefix,
                 const std::function<Response()>& show) {
-  return answer_change(c, request, c.configuration.change(author_of(request), edit, options_of(request)), prefix, show);
+  return answer_change(c, request, make_change(c, request, edit, options_of(request)), prefix, show);
 }
 
 }  // namespace sluice::api

@@ -28,6 +28,7 @@ void add_configuration_routes(Router& router, const Shared& c);
 void add_collection_routes(Router& router, const Shared& c);
 void add_rule_routes(Router& router, const Shared& c);
 void add_address_set_routes(Router& router, const Shared& c);
+void add_draft_routes(Router& router, const Shared& c);
 void add_revision_routes(Router& router, const Shared& c);
 void add_observation_routes(Router& router, const Shared& c);
 
@@ -62,8 +63,15 @@ void add_observation_routes(Router& router, const Shared& c);
 // ---- Changes ----
 
 /// ?dry_run=, ?comment=, ?confirm_timeout=
+[[nodiscard]] std::vector<Parameter> commit_parameters();
+/// These, and ?draft=
 [[nodiscard]] std::vector<Parameter> change_parameters();
+/// ?draft=, and others
+[[nodiscard]] std::vector<Parameter> view_parameters(std::vector<Parameter> others = {});
 [[nodiscard]] config::Author author_of(const Request& request);
+[[nodiscard]] config::Asker asker_of(const Request& request);
+/// The configuration in force, or as the draft that the request names would have it. Errors: no such draft.
+[[nodiscard]] Result<config::Configuration::View> view_of(Context& c, const Request& request);
 [[nodiscard]] config::ChangeOptions options_of(const Request& request);
 /// The same for a change of the whole configuration: If-Match is about the revision.
 [[nodiscard]] config::ChangeOptions options_for_all(const Request& request);
@@ -74,6 +82,9 @@ void add_observation_routes(Router& router, const Shared& c);
 /// The answer to what became of a change: of a dry run the report, else what `show` makes of the new state.
 [[nodiscard]] Response answer_change(Context& c, const Request& request, const Result<config::Outcome>& outcome, const std::string& prefix,
                                      const std::function<Response()>& show);
+/// Makes an edit, in the draft that the request names, or in force.
+[[nodiscard]] Result<config::Outcome> make_change(Context& c, const Request& request, const config::Configuration::Edit& edit,
+                                                  const config::ChangeOptions& options);
 /// Runs an edit, and answers.
 [[nodiscard]] Response change(Context& c, const Request& request, const config::Configuration::Edit& edit, const std::string& prefix,
                               const std::function<Response()>& show);

@@ -28,23 +28,25 @@ void move(v1::Map& map, int from, int to) {
   for (int i = from; i > to; --i) rules->SwapElements(i, i - 1);
 }
 
-Response show_rule(Context& c, const std::string& map_name, const std::string& id, unsigned status = 200) {
-  const auto view = c.configuration.view();
-  const int m = config::find(view.config, maps(), map_name);
+Response show_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id, unsigned status = 200) {
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const int m = config::find(view->config, maps(), map_name);
   if (m < 0) return problem(no_such(maps(), map_name));
-  const int i = find_rule(view.config.maps(m), id);
+  const int i = find_rule(view->config.maps(m), id);
   if (i < 0) return problem(no_such_rule(map_name, id));
-  Response response = ok(config::to_json(view.config.maps(m).rules(i)));
+  Response response = ok(config::to_json(view->config.maps(m).rules(i)));
   response.status = status;
-  response.headers["ETag"] = etag(view.config.maps(m).rules(i));
+  response.headers["ETag"] = etag(view->config.maps(m).rules(i));
   return response;
 }
 
 Response list_rules(Context& c, const Request& request, const std::string& map_name) {
-  const auto view = c.configuration.view();
-  const int m = config::find(view.config, maps(), map_name);
+  const auto view = view_of(c, request);
+  if (!view) return problem(view.error());
+  const int m = config::find(view->config, maps(), map_name);
   if (m < 0) return problem(no_such(maps(), map_name));
-  const auto& map = view.config.maps(m);
+  const auto& map = view->config.maps(m);
   std::vector<std::string> ids;
   for (const auto& rule : map.rules()) ids.push_back(rule.id());
   Response response = page_of(request, ids, [&map](int i) { return config::to_json(map.rules(i)); });
@@ -61,8 +63,8 @@ struct RuleEdit {
   std::string new_rule = {};  ///< id of the rule that came into being, afterwards
 
   Response run(const std::function<Result<void>(v1::Map&, int map)>& edit, const std::function<Response()>& show) {
-    const auto outcome = c.configuration.change(
-        author_of(request),
+    const auto outcome = make_change(
+        c, request,
         [&](v1::Config& next) -> Result<void> {
           const int m = config::find(next, maps(), map_name);
           if (m < 0) return no_such(maps(), map_name);
@@ -110,7 +112,7 @@ Response post_rule(Context& c, const Request& request, const std::string& map_na
       },
       [&] {
         const std::string id = edit.new_rule;
-        Response response = show_rule(c, map_name, id, 201);
+        Response response = show_rule(c, request, map_name, id, 201);
         response.headers["Location"] = request.path + "/" + id;
         return response;
       });
@@ -128,7 +130,7 @@ Response change_rule(Context& c, const Request& request, const std::string& map_
         *map.mutable_rules(i) = body;
         return {};
       },
-      [&] { return show_rule(c, map_name, id); });
+      [&] { return show_rule(c, request, map_name, id); });
 }
 
 Response delete_rule(Context& c, const Request& request, const std::string& map_name, const std::string& id) {
@@ -163,7 +165,7 @@ Response move_rule(Context& c, const Request& request, const std::string& map_na
         move(map, i, to);
         return {};
       },
-      [&] { return show_rule(c, map_name, id); });
+      [&] { return show_rule(c, request, map_name, id); });
 }
 
 }  // namespace
@@ -179,13 +181,14 @@ void add_rule_routes(Router& router, const Shared& c) {
               Access::kViewer,
               {},
               {v1::Rule::descriptor(), true},
-              page_parameters(),
+              view_parameters(page_parameters()),
               200,
               [c](const auto& r, const auto& a) { return list_rules(*c, r, a[0]); }});
   router.add({"POST", base, "adds a rule", Access::kOperator, body, body, placed, 201,
               [c](const auto& r, const auto& a) { return post_rule(*c, r, a[0]); }});
-  router.add(
-      {"GET", one, "one rule", Access::kViewer, {}, body, {}, 200, [c](const auto&, const auto& a) { return show_rule(*c, a[0], a[1]); }});
+  router.add({"GET", one, "one rule", Access::kViewer, {}, body, view_parameters(), 200, [c](const auto& r, const auto& a) {
+                return show_rule(*c, r, a[0], a[1]);
+              }});
   router.add({"PUT", one, "replaces a rule; its place stays", Access::kOperator, body, body, change_parameters(), 200,
               [c](const auto& r, const auto& a) { return change_rule(*c, r, a[0], a[1], false); }});
   router.add({"PATCH", one, "changes some fields of a rule (merge patch, RFC 7396)", Access::kOperator, body, body, change_parameters(),

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "config/order.h"
 #include "config/proto_json.h"
 #include "config/resources.h"
 
@@ -16,20 +17,6 @@ namespace pb = google::protobuf;
 using pb::FieldDescriptor;
 using pb::Message;
 using pb::util::MessageDifferencer;
-
-/// Which of these numbers, all different, have to move for them to be in order: all but a longest increasing subsequence.
-std::set<int> moved(const std::vector<int>& order) {
-  std::vector<int> tails, at(order.size()), previous(order.size(), -1);  // tails: index of the smallest end of a run of each length
-  for (int i = 0; i < static_cast<int>(order.size()); ++i) {
-    const auto place = std::lower_bound(tails.begin(), tails.end(), order[i], [&](int t, int value) { return order[t] < value; });
-    if (place != tails.begin()) previous[i] = *std::prev(place);
-    if (place == tails.end()) tails.push_back(i);
-    else *place = i;
-  }
-  std::set<int> all(order.begin(), order.end());
-  for (int i = tails.empty() ? -1 : tails.back(); i >= 0; i = previous[i]) all.erase(order[i]);
-  return all;
-}
 
 class FieldChanges {
  public:

@@ -6,8 +6,10 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
+#include "config/order.h"
 #include "config/resources.h"
 
 namespace sluice::config {
@@ -97,6 +99,70 @@ void place_back(Rows& rows, const Rows& back) {
   }
   for (const auto& [kind, keys] : kinds)
     for (std::size_t i = 0; i < keys.size(); ++i) rows[keys[i]].position = static_cast<int>(i);
+}
+
+Merged merge(Rows present, const std::vector<Change>& changes, Places places) {
+  Merged out{std::move(present), {}};
+  Rows back;
+  std::set<std::string> follow;
+  for (const auto& change : changes)
+    if (places == Places::kAllTold && (!change.before || !change.after)) follow.insert(change.key.first);
+  for (const auto& change : changes) {
+    const auto now = out.rows.find(change.key);
+    const auto is = [&](const std::optional<Row>& wanted) {
+      return wanted ? now != out.rows.end() && now->second.body == wanted->body : now == out.rows.end();
+    };
+    const bool stays = change.before && change.after, there = now != out.rows.end();
+    const bool same = stays && change.before->body == change.after->body;
+    if (!same && !is(change.before) && !is(change.after)) out.conflicts.push_back(change);
+    if (!change.after) {
+      out.rows.erase(change.key);
+    } else if (!there) {
+      if (!same) out.rows[change.key] = back[change.key] = *change.after;
+    } else {
+      if (!same) now->second.body = change.after->body;
+      if (stays && (places == Places::kMovesTold ? change.moved : same && !follow.contains(change.key.first)))
+        back[change.key] = {now->second.body, change.after->position};
+    }
+  }
+  place_back(out.rows, back);
+  return out;
+}
+
+std::vector<Change> edits(const Rows& before, const Rows& after) {
+  std::map<std::string, std::vector<std::pair<int, Key>>> staying;  // by kind, at their places before
+  for (const auto& [key, row] : after)
+    if (const auto was = before.find(key); was != before.end()) staying[key.first].emplace_back(row.position, key);
+  std::set<Key> displaced;
+  for (auto& [kind, keys] : staying) {
+    std::sort(keys.begin(), keys.end());
+    std::vector<int> order;
+    std::map<int, Key> by_place;
+    for (const auto& [place, key] : keys) order.push_back(before.at(key).position), by_place[before.at(key).position] = key;
+    for (const int place : moved(order)) displaced.insert(by_place[place]);
+  }
+  std::vector<Change> out;
+  for (const auto& [key, row] : after) {
+    const auto was = before.find(key);
+    Change change{key, was == before.end() ? std::optional<Row>() : was->second, row};
+    change.moved = displaced.contains(key);
+    if (!change.before || change.moved || change.before->body != row.body) out.push_back(std::move(change));
+  }
+  for (const auto& [key, row] : before)
+    if (!after.contains(key)) out.push_back({key, row, std::nullopt});
+  return out;
+}
+
+std::vector<Change> inverse(std::vector<Change> changes) {
+  for (auto& change : changes) std::swap(change.before, change.after);
+  return changes;
+}
+
+std::string titles(const std::vector<Change>& changes) {
+  std::string out;
+  for (const auto& change : changes)
+    out += (out.empty() ? "" : ", ") + title(change.key, change.after ? change.after->body : change.before ? change.before->body : "");
+  return out;
 }
 
 std::string digest(const Rows& rows) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "sluice/v1/config.pb.h"
@@ -19,6 +21,32 @@ struct Row {
 /// The collection's name, or "system"; the resource's id.
 using Key = std::pair<std::string, std::string>;
 using Rows = std::map<Key, Row>;
+
+/// What became of one resource.
+struct Change {
+  Key key;
+  std::optional<Row> before;  ///< absent: it came into being
+  std::optional<Row> after;   ///< absent: it ceased to be
+  bool moved = false;         ///< of what stays: by hand; a revision's log doesn't know
+};
+
+/// Rows with changes made to them that were made to others.
+struct Merged {
+  Rows rows;
+  std::vector<Change> conflicts;  ///< of resources that are neither as they were before nor as they are to be; made all the same
+};
+/// What the places in changes mean.
+enum class Places {
+  kAllTold,   ///< every place that differs, as revisions are logged: where resources came or went, the others' places only followed
+  kMovesTold  ///< only of what is `moved`, as edits() tells it
+};
+[[nodiscard]] Merged merge(Rows present, const std::vector<Change>& changes, Places places);
+/// What somebody did who made `after` of `before`. Resources that differ, and of those that stay the ones that were moved.
+[[nodiscard]] std::vector<Change> edits(const Rows& before, const Rows& after);
+/// The changes that undo these.
+[[nodiscard]] std::vector<Change> inverse(std::vector<Change> changes);
+/// Titles of the resources, with commas.
+[[nodiscard]] std::string titles(const std::vector<Change>& changes);
 
 [[nodiscard]] Rows rows_of(const v1::Config& config);
 /// Errors: a row that cannot be read, or that was written by a newer version (it has fields that this one does not know).

@@ -41,11 +41,13 @@ struct Revision {
   std::optional<Confirmation> confirmation;
 };
 
-/// What a revision did to one resource.
-struct Change {
-  Key key;
-  std::optional<Row> before;  ///< absent: it came into being
-  std::optional<Row> after;   ///< absent: it ceased to be
+/// Edits of one user that are not in force yet.
+struct Draft {
+  std::string id;
+  std::string user;
+  std::string comment;
+  uint64_t created_ns = 0, changed_ns = 0;
+  std::vector<Change> changes;
 };
 
 /// Of the changes, the newest are kept: so many revisions, and no more bytes than this. A labelled revision is kept whole.
@@ -82,6 +84,14 @@ class Store {
   /// Revisions whose confirmation is PENDING or FAILED.
   [[nodiscard]] Result<std::vector<Revision>> unconfirmed();
   [[nodiscard]] Result<void> set_confirmation(uint64_t revision, const std::string& state, const std::string& reason);
+
+  // ---- Drafts ----
+  /// The oldest first.
+  [[nodiscard]] Result<std::vector<Draft>> drafts();
+  [[nodiscard]] Result<Draft> draft(const std::string& id);
+  /// Makes or replaces it.
+  [[nodiscard]] Result<void> put_draft(const Draft& draft);
+  [[nodiscard]] Result<void> remove_draft(const std::string& id);
 
  private:
   explicit Store(std::unique_ptr<SQLite::Database> db);

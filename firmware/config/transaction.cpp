@@ -3,7 +3,6 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/clock.h"
 #include "config/resources.h"
@@ -167,33 +166,12 @@ Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revi
 Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
   const auto changes = store_.changes_of(revision);
   if (!changes) return changes.error();
-  Rows rows = rows_of(config_), back;
-  std::string others;
-  // Where resources came or went, the places of the others followed from that, and follow again.
-  std::set<std::string> grown;
-  for (const auto& change : *changes)
-    if (!change.before || !change.after) grown.insert(change.key.first);
-  for (const auto& change : *changes) {
-    const auto now = rows.find(change.key);
-    const auto is = [&](const std::optional<Row>& wanted) {
-      return wanted ? now != rows.end() && now->second.body == wanted->body : now == rows.end();
-    };
-    if (change.before && change.after && change.before->body == change.after->body) {  // only moved
-      if (!grown.contains(change.key.first) && now != rows.end()) back[change.key] = {now->second.body, change.before->position};
-    } else if (is(change.after)) {
-      if (!change.before) rows.erase(change.key);
-      else if (change.after) now->second.body = change.before->body;
-      else rows[change.key] = back[change.key] = *change.before;
-    } else if (!is(change.before)) {
-      others += (others.empty() ? "" : ", ") + title(change.key, change.after ? change.after->body : change.before->body);
-    }
-  }
-  if (!others.empty())
+  const auto merged = merge(rows_of(config_), inverse(*changes), Places::kAllTold);
+  if (!merged.conflicts.empty())
     return Error{ErrorCode::kConflict, "",
-                 "later revisions than " + std::to_string(revision) + " changed the same: " + others +
+                 "later revisions than " + std::to_string(revision) + " changed the same: " + titles(inverse(merged.conflicts)) +
                      "; change it back by hand, or roll back to a revision as a whole"};
-  place_back(rows, back);
-  auto config = config_of(rows);
+  auto config = config_of(merged.rows);
   if (!config) return config;
   if (auto r = check_references(*config); !r)
     return Error{ErrorCode::kConflict, r.error().field_path,

@@ -32,6 +32,12 @@ struct Outcome {
   std::vector<v1::ResourceChange> changes;
 };
 
+/// Who wants to see drafts.
+struct Asker {
+  std::string user;
+  bool sees_all = false;  ///< other users', too
+};
+
 /// Any thread; one change at a time.
 class Configuration {
  public:
@@ -55,6 +61,29 @@ class Configuration {
   [[nodiscard]] Result<Outcome> rollback(const Author& author, uint64_t revision, const ChangeOptions& options = {});
   /// The inverse of one revision, what came later kept. Errors: kConflict where a later revision changed the same resource.
   [[nodiscard]] Result<Outcome> revert(const Author& author, uint64_t revision, const ChangeOptions& options = {});
+
+  // ---- Drafts (drafts.cpp); whose draft it is not, to him there is none ----
+  [[nodiscard]] Result<std::vector<Draft>> drafts(const Asker& asker) const;
+  /// An empty one. Errors: kExhausted.
+  [[nodiscard]] Result<Draft> make_draft(const Author& author);
+  [[nodiscard]] Result<void> remove_draft(const Asker& asker, const std::string& id);
+  /// What would be in force after its commit.
+  struct DraftView {
+    Draft draft;
+    uint64_t revision;  ///< that it is seen on top of
+    v1::Config config;  ///< references by name
+    std::vector<v1::ResourceChange> changes;
+    std::vector<std::string> conflicts;  ///< resources that somebody else changed since this draft touched them: "maps/web"
+  };
+  [[nodiscard]] Result<DraftView> view_draft(const Asker& asker, const std::string& id) const;
+  /// As change(), but of the draft; the data plane is asked at its commit.
+  [[nodiscard]] Result<Outcome> change_draft(const Asker& asker, const std::string& id, const Edit& edit,
+                                             const ChangeOptions& options = {});
+  /// What it conflicts with it overwrites from now on.
+  [[nodiscard]] Result<void> rebase_draft(const Asker& asker, const std::string& id);
+  /// As one revision; then it is gone. Errors: kConflict with those that somebody else changed.
+  [[nodiscard]] Result<Outcome> commit_draft(const Author& author, const Asker& asker, const std::string& id,
+                                             const ChangeOptions& options = {});
 
   /// A revision made with confirm_s stays. Errors: kConflict if it does not wait for that.
   [[nodiscard]] Result<void> confirm(uint64_t revision);
@@ -86,6 +115,7 @@ class Configuration {
   Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options, const std::vector<uint64_t>& undone = {},
                           Purpose purpose = Purpose::kChange);
   Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose);
+  Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);

@@ -24,6 +24,7 @@ COLLECTIONS = ["ports", "port_groups", "tap_pairs", "tool_groups", "maps", "filt
                "schedules", "tenants", "grants"]
 ROUTES = {"/config": "GET PUT", "/system": "GET PUT PATCH", "/status": "GET", "/devices": "GET", "/ledger": "GET", "/explain": "POST", "/login": "POST",
           "/openapi.json": "GET", "/events": "GET",
+          "/drafts": "GET POST", "/drafts/{id}": "GET DELETE", "/drafts/{id}:commit": "POST", "/drafts/{id}:rebase": "POST",
           "/logout": "POST", "/me": "GET", "/me/password": "PUT", "/users": "GET POST", "/users/{name}": "GET PATCH DELETE", "/tokens": "GET POST",
           "/tokens/{id}": "DELETE",
           "/revisions": "GET", "/revisions/{number}": "GET", "/revisions/{number}/config": "GET", "/revisions/{number}/diff": "GET",
@@ -252,6 +253,11 @@ class Walk(Described):
                 return None, None, False
             path = pattern.replace("{name}", self.rng.choice(there)) if there else pattern
             return path, {"POST": {"name": new, "role": "VIEWER", "password": "first-password"}, "PATCH": {"role": "OPERATOR"}}.get(method), True
+        if collection == "drafts":
+            there = [d["id"] for d in self.send("GET", "/api/v1/drafts", None).json()]
+            if "{id}" in pattern and not there:
+                return None, None, False
+            return pattern.replace("{id}", self.rng.choice(there)) if there else pattern, {"comment": new} if rest == "drafts" and method == "POST" else None, True
         if collection == "tokens":
             there = [t["id"] for t in self.send("GET", "/api/v1/tokens", None).json() if t["kind"] == "TOKEN"]
             if "{id}" in pattern and not there:
@@ -276,6 +282,9 @@ class Walk(Described):
             name = self.rng.choice(list(parameters))
             limits = parameters[name]
             query[name] = {"boolean": "true", "integer": str(limits.get("minimum", 0)), "string": "x"}[limits["type"]]
+            if name == "draft":
+                drafts = self.send("GET", "/api/v1/drafts", None).json()
+                query[name] = drafts[0]["id"] if drafts else ""
             if name in ("cursor", "confirm_timeout", "index"):
                 query.pop(name)
         text = json.dumps(body) if body is not None else None

@@ -17,7 +17,9 @@ namespace sluice::test {
 
 /// Gone when it ends.
 struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("sluice-store-" + std::to_string(getpid()));
+  inline static int made = 0;
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("sluice-store-" + std::to_string(getpid()) + "-" + std::to_string(made++));
   Folder() { std::filesystem::create_directories(path); }
   ~Folder() { std::filesystem::remove_all(path); }
   Folder(const Folder&) = delete;
