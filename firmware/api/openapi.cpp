@@ -212,8 +212,9 @@ json::object operation(const Route& route) {
     parameters.push_back(json::object{{"name", p.name}, {"in", "query"}, {"description", p.summary}, {"schema", parameter_schema(p)}});
   if (!parameters.empty()) out["parameters"] = std::move(parameters);
   if (route.takes.type || route.takes.list) {
-    // Of a merge patch every field is optional, and null takes it away.
-    const auto schema = route.method == "PATCH" ? json::object{{"type", "object"}} : body_schema(route.takes);
+    // Of a merge patch of a resource every field is optional, and null takes it away.
+    const bool merge_patch = route.method == "PATCH" && route.takes.type == route.gives.type;
+    const auto schema = merge_patch ? json::object{{"type", "object"}} : body_schema(route.takes);
     out["requestBody"] = json::object{{"required", true}, {"content", {{"application/json", {{"schema", schema}}}}}};
   }
   json::object responses;
@@ -274,7 +275,10 @@ std::string render_openapi(const Router& router) {
   const json::object document{
       {"openapi", "3.1.0"},
       {"info",
-       {{"title", "Sluice"}, {"version", "1"}, {"description", "Sets up a network packet broker. Errors are problem details (RFC 9457)."}}},
+       {{"title", "Sluice"},
+        {"version", "1"},
+        {"license", {{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}},
+        {"description", "Sets up a network packet broker. Errors are problem details (RFC 9457)."}}},
       {"servers", json::array{json::object{{"url", "/"}}}},
       {"security", json::array{json::object{{"bearer", json::array{}}}, json::object{{"cookie", json::array{}}}}},
       {"paths", std::move(paths)},
