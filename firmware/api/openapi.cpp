@@ -122,7 +122,7 @@ json::object schema_of(const pb::Descriptor& type, bool taken) {
 json::object problem_schema() {
   const json::object text{{"type", "string"}};
   return {{"type", "object"},
-          {"description", "RFC 9457. errors: the fields that are to blame."},
+          {"description", "RFC 9457. errors: the fields that are to blame. proposal: a port_map, of a restore onto other hardware."},
           {"required", {"type", "title", "status", "detail", "code"}},
           {"properties",
            {{"type", text},
@@ -130,6 +130,7 @@ json::object problem_schema() {
             {"status", {{"type", "integer"}}},
             {"detail", text},
             {"code", text},
+            {"proposal", {{"type", "object"}, {"additionalProperties", text}}},
             {"errors",
              {{"type", "array"},
               {"items", {{"type", "object"}, {"required", {"field", "reason"}}, {"properties", {{"field", text}, {"reason", text}}}}}}}}}};

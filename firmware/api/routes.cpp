@@ -22,6 +22,7 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
               [&router](const auto&, const auto&) { return ok(render_openapi(router)); }});
   add_people_routes(router, c);
   add_configuration_routes(router, c);
+  add_restore_routes(router, c);
   add_draft_routes(router, c);
   add_revision_routes(router, c);
   add_observation_routes(router, c);

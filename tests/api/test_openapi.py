@@ -22,7 +22,7 @@ SEED = int(os.environ.get("SLUICE_SEED", "20261125"))
 
 COLLECTIONS = ["ports", "port_groups", "tap_pairs", "tool_groups", "maps", "filters", "operation_profiles", "tunnels", "dedup_domains", "address_sets",
                "schedules", "tenants", "grants"]
-ROUTES = {"/config": "GET PUT", "/system": "GET PUT PATCH", "/status": "GET", "/devices": "GET", "/ledger": "GET", "/explain": "POST", "/login": "POST",
+ROUTES = {"/config": "GET PUT", "/config:restore": "POST", "/system": "GET PUT PATCH", "/status": "GET", "/devices": "GET", "/ledger": "GET", "/explain": "POST", "/login": "POST",
           "/openapi.json": "GET", "/events": "GET",
           "/drafts": "GET POST", "/drafts/{id}": "GET DELETE", "/drafts/{id}:commit": "POST", "/drafts/{id}:rebase": "POST",
           "/logout": "POST", "/me": "GET", "/me/password": "PUT", "/users": "GET POST", "/users/{name}": "GET PATCH DELETE", "/tokens": "GET POST",
@@ -267,6 +267,8 @@ class Walk(Described):
         body = {"config": None, "system": {"name": new}, "explain": {"port": "in1", "packet": "02" * 60}, "logout": None,
                 "me": {"old_password": "first-password", "new_password": new + "-password"},
                 "login": {"password": pathlib.Path(self.lab.state, "lab/mgmt/first-login").read_text().strip()}}.get(collection)
+        if rest == "config:restore":
+            body = {"config": self.send("GET", "/api/v1/config", None).json()}
         if collection == "config" and method == "PUT":
             body = self.send("GET", "/api/v1/config", None).json()
         return pattern, body if method != "GET" else None, True
