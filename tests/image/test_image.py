@@ -122,8 +122,11 @@ class Flashed(unittest.TestCase):
         cls.first = cls.on(Machine(cls.folder / "first", cls.folder / "first/disk.img", FIRST_SLOTS, cls.agent))
         # No DHCP server where the second one's management port is plugged in.
         cls.second = cls.on(Machine(cls.folder / "second", cls.folder / "second/disk.img", room=cls.room("notebook", "192.168.100.2/24")))
-        cls.page, cls.screen = cls.first.page(), cls.agent.run("cat /dev/vcs1")
+        cls.page = cls.first.page()
         cls.first.wait_for_system()
+        # Another process than that of the serial line, which may be a second behind it.
+        wait_for(lambda: cls.page["first"] in cls.agent.run("cat /dev/vcs1"), "the certificate's fingerprint on the screen")
+        cls.screen = cls.agent.run("cat /dev/vcs1")
         block = machine.readme("openssl", "", **{"192.0.2.10:443": f"127.0.0.1:{cls.first.port}", "abcde-fghij-kmnpq-rstuv": cls.page["secret"]})
         cls.printed = machine.shell(block, cwd=cls.folder)
         cls.api = cls.ready(cls.first, "first boot")
