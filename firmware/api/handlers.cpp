@@ -189,6 +189,7 @@ Response report(Context& c, const config::Outcome& outcome, bool dry_run) {
   for (const auto& change : outcome.changes) *body.add_changes() = change;
   for (const auto& line : config::in_words(outcome.changes)) body.add_words(line);
   if (!outcome.warning.empty()) body.add_warnings(outcome.warning);
+  if (dry_run && outcome.changed) *body.mutable_cost() = outcome.cost;
   for (const auto& port : config::interrupted_ports(outcome.changes)) body.add_interrupts(port);
   if (const auto made = c.configuration.revision(outcome.revision); !dry_run && outcome.changed && made && made->confirmation)
     *body.mutable_confirmation() = confirmation_of(*made->confirmation);

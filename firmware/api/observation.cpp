@@ -32,6 +32,25 @@ Response list_devices(Context& c) {
   return ok(body + "]");
 }
 
+Response identify(Context& c, const Request& request, const std::string& device) {
+  v1::IdentifyRequest body;
+  if (!request.body.empty())
+    if (auto r = read_body(request, body); !r) return problem(r.error());
+  config::fill_defaults(body);
+  const auto r = c.telemetry.identify(device, body.seconds());
+  return r ? Response{204, "", "", {}} : problem(r.error());
+}
+
+Response identify_port(Context& c, const Request& request, const std::string& name) {
+  const auto view = c.configuration.view();
+  const auto* ports = config::find_collection("ports");
+  const int i = config::find(view.config, ports, name);
+  if (i < 0) return problem(no_such(ports, name));
+  const std::string device = view.config.ports(i).device();
+  if (device.empty()) return problem({ErrorCode::kConflict, "", "port \"" + name + "\" is bound to no device"});
+  return identify(c, request, device);
+}
+
 /// The bytes that hexadecimal digits say; spaces, colons and line ends between them do not count.
 Result<std::string> from_hex(const std::string& text) {
   std::string bytes;
@@ -96,6 +115,16 @@ void add_observation_routes(Router& router, const Shared& c) {
               {},
               200,
               [c](const auto&, const auto&) { return list_devices(*c); }});
+  for (const bool of_port : {true, false})
+    router.add({"POST",
+                of_port ? "/api/v1/ports/{name}:identify" : "/api/v1/devices/{device}:identify",
+                of_port ? "makes the light of a port blink, ten seconds without a body" : "the same of a device, by its MAC or PCI address",
+                Access::kOperator,
+                {v1::IdentifyRequest::descriptor()},
+                {},
+                {},
+                204,
+                [c, of_port](const auto& r, const auto& a) { return of_port ? identify_port(*c, r, a[0]) : identify(*c, r, a[0]); }});
   router.add({"GET",
               "/api/v1/ledger",
               "the account of every packet and copy",

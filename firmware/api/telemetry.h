@@ -12,6 +12,8 @@ class Telemetry {
   [[nodiscard]] virtual Result<v1::Status> status() = 0;
   [[nodiscard]] virtual Result<v1::Ledger> ledger() = 0;
   [[nodiscard]] virtual Result<v1::Explanation> explain(const v1::Explain& request) = 0;
+  /// Makes the light of a device blink, by its MAC or PCI address.
+  [[nodiscard]] virtual Result<void> identify(const std::string& device, uint32_t seconds) = 0;
 };
 
 }  // namespace sluice::api

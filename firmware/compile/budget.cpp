@@ -33,4 +33,20 @@ Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker, uint32_t 
   return shares;
 }
 
+v1::Cost cost_of(const Compiled& compiled, const Shares& shares) {
+  uint32_t copies = 0;
+  for (const auto& map : compiled.snapshot->maps)
+    for (const auto& destination : map.destinations) copies += static_cast<uint32_t>(destination.legs.size());
+  v1::Cost cost;
+  cost.set_rules(static_cast<uint32_t>(compiled.snapshot->rule_slots.size()));
+  cost.set_most_rules(kMaxSlots.rules);
+  cost.set_maps(static_cast<uint32_t>(compiled.snapshot->maps.size()));
+  cost.set_most_maps(kMaxSlots.maps);
+  cost.set_copies(copies);
+  cost.set_most_copies(kMaxSlots.legs - kReservedLegs);
+  cost.set_receive_frames(shares.single_buffer.fill);
+  cost.set_queue_frames(shares.single_buffer.queue);
+  return cost;
+}
+
 }  // namespace sluice::compile

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "compile/compile.h"
+#include "sluice/v1/status.pb.h"
 
 namespace sluice::compile {
 
@@ -35,5 +36,8 @@ struct Shares {
 /// packet have memory of their own. Refused with the sum if the shares get too small. A port's memory class is known only when it is
 /// opened, so all ports of a kind are taken to share one.
 [[nodiscard]] Result<Shares> share_out(const Plan& plan, uint32_t frames_per_worker, uint32_t workers);
+
+/// What a compiled revision takes, and what there is: rules, maps, accounts of copies, frames (of ports with one buffer a packet).
+[[nodiscard]] v1::Cost cost_of(const Compiled& compiled, const Shares& shares);
 
 }  // namespace sluice::compile

@@ -109,10 +109,11 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
         if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
       settle();
     }
-    return Outcome{revision_, false, "", {}};
+    return Outcome{revision_, false, "", {}, {}};
   }
-  if (auto r = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose); !r) return r.error();
-  Outcome outcome{revision_, true, "", diff(with_names(config_), with_names(next))};
+  const auto cost = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
+  if (!cost) return cost.error();
+  Outcome outcome{revision_, true, "", diff(with_names(config_), with_names(next)), *cost};
   if (options.dry_run) return outcome;
 
   const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
@@ -233,7 +234,10 @@ std::optional<std::chrono::steady_clock::time_point> Configuration::undo_unconfi
 
 Result<void> Configuration::resume() {
   const std::lock_guard lock(mutex_);
-  const auto give = [this](uint64_t revision, const v1::Config& config) { return data_plane_.prepare(revision, config, Purpose::kResume); };
+  const auto give = [this](uint64_t revision, const v1::Config& config) -> Result<void> {
+    const auto cost = data_plane_.prepare(revision, config, Purpose::kResume);
+    return cost ? Result<void>() : Result<void>(cost.error());
+  };
   if (auto r = give(revision_, config_); !r) {
     if (r.error().code == ErrorCode::kUnreachable) return r;
     if (auto fallen = fall_back(r.error().field_path + " " + r.error().message, give); !fallen) return fallen;

@@ -30,6 +30,7 @@ struct Outcome {
   bool changed = false;   ///< or would be
   std::string warning;    ///< committed, but the data plane went away before it could be published
   std::vector<v1::ResourceChange> changes;
+  v1::Cost cost = {};  ///< of what was prepared; default where nothing was
 };
 
 /// Who wants to see drafts.

@@ -74,14 +74,15 @@ Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request)
   return reply;
 }
 
-Result<void> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
+Result<v1::Cost> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
   v1::ControlRequest request;
   request.mutable_prepare()->set_revision(revision);
   *request.mutable_prepare()->mutable_config() = config;
   request.mutable_prepare()->set_dry_run(purpose == config::Purpose::kTry);
   request.mutable_prepare()->set_committed(purpose == config::Purpose::kResume);
   const auto reply = ask(request);
-  return reply ? Result<void>() : Result<void>(reply.error());
+  if (!reply) return reply.error();
+  return reply->prepared().cost();
 }
 
 Result<void> DataPlaneClient::publish(uint64_t revision) {
@@ -115,6 +116,14 @@ Result<v1::Explanation> DataPlaneClient::explain(const v1::Explain& what) {
   const auto reply = ask(request);
   if (!reply) return reply.error();
   return reply->explanation();
+}
+
+Result<void> DataPlaneClient::identify(const std::string& device, uint32_t seconds) {
+  v1::ControlRequest request;
+  request.mutable_identify()->set_device(device);
+  request.mutable_identify()->set_seconds(seconds);
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
 }
 
 }  // namespace sluice

@@ -27,7 +27,7 @@ const std::vector<std::string>& columns_of(const std::string& collection) {
       {"drafts", {"id", "user", "comment", "words", "conflicts"}},
       {"users", {"name", "role", "must_change_password"}},
       {"tokens", {"id", "user", "kind", "role", "comment", "expires_unix_ns"}},
-      {"devices", {"netdev", "mac", "pci", "driver", "port", "state", "hint"}},
+      {"devices", {"netdev", "mac", "pci", "driver", "speed_mbps", "carrier", "port"}},
   };
   static const std::vector<std::string> otherwise = {"name", "id", "comment"};
   const auto found = known.find(collection);

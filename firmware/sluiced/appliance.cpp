@@ -54,7 +54,8 @@ void Appliance::connect_workers() {
     });
 }
 
-Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed) {
+Result<v1::Cost> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed) {
+  const uint64_t begin = monotonic_ns();
   if (!dry_run) prepared_.reset();
   auto compiled = compiler_.compile(config, revision);
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
@@ -63,11 +64,13 @@ Result<void> Appliance::prepare(uint64_t revision, const v1::Config& config, boo
   const auto shares = compile::share_out(compiled->plan, options_.frames_per_worker, options_.workers);
   if (!shares) return shares.error();
   if (!committed)
-    if (auto r = panel_.check(compiled->plan); !r) return r;
-  if (dry_run) return {};
+    if (auto r = panel_.check(compiled->plan); !r) return r.error();
+  v1::Cost cost = compile::cost_of(*compiled, *shares);
+  cost.set_compile_microseconds((monotonic_ns() - begin) / 1000);
+  if (dry_run) return cost;
   prepared_ = std::move(*compiled);
   prepared_shares_ = *shares;
-  return {};
+  return cost;
 }
 
 Result<void> Appliance::publish(uint64_t revision) {
@@ -144,15 +147,33 @@ void Appliance::fold_retired() {
   }
 }
 
+/// Seconds since each port's count last changed, as far as somebody has looked: the management daemon does once a second.
+std::map<std::string, uint64_t> Appliance::idle_seconds(const std::map<std::string, uint64_t>& received) {
+  const uint64_t now = monotonic_ns();
+  std::erase_if(heard_, [&received](const auto& entry) { return !received.contains(entry.first); });
+  std::map<std::string, uint64_t> out;
+  for (const auto& [id, packets] : received) {
+    auto& heard = heard_.try_emplace(id, Heard{packets, now}).first->second;
+    if (heard.packets != packets) heard = {packets, now};
+    out[id] = (now - heard.at_ns) / 1'000'000'000;
+  }
+  return out;
+}
+
+Result<void> Appliance::identify(const std::string& device, uint32_t seconds) const { return Panel::identify(device, seconds); }
+
 v1::Status Appliance::status() {
   v1::Status out;
   out.set_revision(publisher_.current()->revision);
   auto* data_plane = out.mutable_data_plane();
   data_plane->set_pid(static_cast<uint32_t>(getpid()));
   data_plane->set_uptime_seconds((monotonic_ns() - started_ns_) / 1'000'000'000);
+  std::map<std::string, uint64_t> received;
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     AccountBook book;
     workers_[w]->read(book);
+    for (const auto& port : plan_.ports)
+      if (port.receives()) received[port.id] += book.port(port.slot).dequeued.packets;
     FrameCensus census;
     workers_[w]->between_bursts([&](Floor& floor, auto&) { census = floor.pool.census(); });
     auto* worker = data_plane->add_workers();
@@ -173,7 +194,7 @@ v1::Status Appliance::status() {
     c->set_guests(census.guests);
     c->set_lost(census.lost());
   }
-  panel_.report(plan_, out);
+  panel_.report(plan_, idle_seconds(received), out);
   return out;
 }
 

@@ -30,7 +30,7 @@ class Appliance {
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
   /// committed: what today's devices cannot do is left to Status.
-  [[nodiscard]] Result<void> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
+  [[nodiscard]] Result<v1::Cost> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
   /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
   [[nodiscard]] Result<void> publish(uint64_t revision);
 
@@ -38,6 +38,9 @@ class Appliance {
   [[nodiscard]] v1::Ledger ledger();
   /// What would happen to this packet on this port (by name or id), by the pipeline itself; nothing is sent or counted.
   [[nodiscard]] Result<v1::Explanation> explain(const v1::Explain& request) const;
+
+  /// Makes the light of a device blink, by its MAC or PCI address.
+  [[nodiscard]] Result<void> identify(const std::string& device, uint32_t seconds) const;
 
   /// Housekeeping, ten times a second: devices that came or went, accounts of what is no longer configured. Tells the service manager that
   /// this daemon is alive, once every worker has come round: one that hangs keeps the control thread here.
@@ -47,6 +50,7 @@ class Appliance {
  private:
   void connect_workers();
   void fold_retired();
+  std::map<std::string, uint64_t> idle_seconds(const std::map<std::string, uint64_t>& received);
 
   ApplianceOptions options_;
   FrameLayout layout_;
@@ -62,6 +66,10 @@ class Appliance {
   compile::Shares shares_;  ///< in force
   bool retired_pending_ = false;
   bool reconcile_wanted_ = false;
+  struct Heard {
+    uint64_t packets, at_ns;
+  };
+  std::map<std::string, Heard> heard_;  ///< of ports that receive, by id
   unsigned ticks_ = 0;
   uint64_t started_ns_;
   uint64_t epoch_ns_;

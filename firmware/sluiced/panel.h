@@ -16,6 +16,7 @@
 #include "port/xdp_program.h"
 #include "port/xsk_port.h"
 #include "sluice/v1/status.pb.h"
+#include "system/cable.h"
 #include "system/links.h"
 
 namespace sluice {
@@ -44,7 +45,10 @@ class Panel {
   bool reclaim();
 
   /// States of the planned ports and the devices that ports may be bound to, into the status.
-  void report(const compile::Plan& plan, v1::Status& status) const;
+  /// idle: seconds since the last packet of each port that receives, by its id.
+  void report(const compile::Plan& plan, const std::map<std::string, uint64_t>& idle, v1::Status& status) const;
+  /// Makes the light of a device (MAC or PCI address) blink. Errors: none there, or it can't.
+  [[nodiscard]] static Result<void> identify(const std::string& device, uint32_t seconds);
   /// What ports lost outside the workers, since this daemon's start.
   [[nodiscard]] std::vector<compile::OutsideCounts> outside_counts(const compile::Plan& plan) const;
 
@@ -105,6 +109,7 @@ class Panel {
   std::vector<Closing> closing_;
   compile::Shares shares_;
   Loan next_loan_ = 0;
+  system::ModuleWatch modules_;
 };
 
 }  // namespace sluice

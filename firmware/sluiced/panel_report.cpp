@@ -53,6 +53,16 @@ void Panel::report_devices(const compile::Plan& plan, const std::vector<system::
     out->set_driver(driver);
     out->set_up(link.up);
     out->set_carrier(link.carrier);
+    out->set_speed_mbps(system::speed_of(link.netdev));
+    if (const auto module = modules_.of(link.netdev); module.state != system::Module::State::kUnknown) {
+      auto* plugged = out->mutable_module();
+      plugged->set_present(module.state == system::Module::State::kPresent);
+      plugged->set_kind(module.kind);
+      plugged->set_vendor(module.vendor);
+      plugged->set_part(module.part);
+      plugged->set_copper(module.copper);
+      plugged->set_light(system::light_of(module));
+    }
     out->set_management(!link.stacked && is_reserved(link));
     if (const auto features = system::xdp_features(link.ifindex)) out->set_zero_copy(*features & system::kXdpZeroCopy);
     for (const auto& port : plan.ports)
@@ -60,7 +70,15 @@ void Panel::report_devices(const compile::Plan& plan, const std::vector<system::
   }
 }
 
-void Panel::report(const compile::Plan& plan, v1::Status& status) const {
+Result<void> Panel::identify(const std::string& device, uint32_t seconds) {
+  const auto links = system::list_links();
+  if (!links) return links.error();
+  const auto* link = system::find_device(*links, device);
+  if (!link) return Error{ErrorCode::kNotFound, "", "there is no device " + device};
+  return system::blink(link->netdev, seconds);
+}
+
+void Panel::report(const compile::Plan& plan, const std::map<std::string, uint64_t>& idle, v1::Status& status) const {
   const auto links = system::list_links();
   if (links) report_devices(plan, *links, status);
   for (const auto& port : plan.ports) {
@@ -99,6 +117,14 @@ void Panel::report(const compile::Plan& plan, v1::Status& status) const {
     losses->set_kernel(lost.lost_in_kernel);
     if (lost.tx_dropped) losses->set_tx_dropped(*lost.tx_dropped);
     if (!state->open) continue;
+    if (link) {
+      const auto quiet = idle.find(port.id);
+      const auto cable = system::diagnose(modules_.of(link->netdev), link->carrier,
+                                          quiet == idle.end() ? std::nullopt : std::optional<uint64_t>(quiet->second));
+      out->set_cable(cable.state);
+      out->set_next_step(cable.next_step);
+      if (quiet != idle.end()) out->set_idle_seconds(quiet->second);
+    }
     static constexpr const char* kRss[] = {"NONE", "SYMMETRIC", "ASYMMETRIC"};
     const Open& open = *state->open;
     out->set_xdp(state->program->native() ? "NATIVE" : "GENERIC");

@@ -4,9 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,6 +16,7 @@
 #include <string_view>
 
 #include "base/net.h"
+#include "system/ethtool.h"
 
 namespace sluice::system {
 namespace {
@@ -113,16 +112,6 @@ Result<void> talk(nlmsghdr* request, mnl_cb_t callback, void* data, const std::s
     if (more < 0) return failed(what, errno);
   }
   return {};
-}
-
-/// The old ethtool ioctl: enough for a driver's name and channels, and on every kernel. Any socket takes it: a Unix one, as nobody here
-/// may have one of the Internet.
-int ethtool(const std::string& netdev, void* data) {
-  const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strncpy(request.ifr_name, netdev.c_str(), IFNAMSIZ - 1);
-  request.ifr_data = static_cast<char*>(data);
-  return ioctl(fd.get(), SIOCETHTOOL, &request) == 0 ? 0 : errno;
 }
 
 }  // namespace
@@ -238,7 +227,7 @@ void receive_plainly(const std::string& netdev) {
   if (ethtool(netdev, &flags) != 0) return;
   flags.cmd = ETHTOOL_SFLAGS;
   flags.data &= ~static_cast<uint32_t>(ETH_FLAG_RXVLAN | ETH_FLAG_LRO);
-  ethtool(netdev, &flags);
+  (void)ethtool(netdev, &flags);
 }
 
 Result<UniqueFd> watch_links() {

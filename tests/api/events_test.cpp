@@ -43,6 +43,7 @@ struct Telemetry final : api::Telemetry {
   }
   Result<v1::Ledger> ledger() override { return ::ledger(1, 1, 0); }
   Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
+  Result<void> identify(const std::string&, uint32_t) override { return {}; }
 };
 
 /// What a stream has said until it says this; the guard is against hanging.

@@ -116,6 +116,12 @@ class Api(Described):
         answer = self.lab.api("PUT", "/api/v1/maps/m?dry_run=true", {**MAP, "comment": "tried"})
         self.assertEqual((answer.status, answer.json()["changed"]), (200, True))
         self.assertEqual(answer.json()["words"], ["map m: comment: \"\" became \"tried\""])
+        # What it would take of the data plane: one map, its one rule, one destination.
+        cost = answer.json()["cost"]
+        self.assertEqual((cost["maps"], cost["rules"], cost["copies"]), (1, 1, 1))
+        for what in ("maps", "rules", "copies"):
+            self.assertGreater(cost["most_" + what], 1000)
+        self.assertGreater(cost["queue_frames"], 255)
         self.assertEqual(self.lab.api("GET", "/api/v1/config").body, before)
         self.refused(422, "sources.ports[0]", "PUT", "/api/v1/maps/m?dry_run=true", {**MAP, "sources": {"ports": ["tool1"]}})
 

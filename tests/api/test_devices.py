@@ -5,6 +5,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from description import Described  # noqa: E402
+from harness import finish, numbered, start_generator, wait_until  # noqa: E402
 
 MAP = {"name": "m", "sources": {"ports": ["in1"]}, "destinations": [{"port": "tool1"}], "rules": [{"match": {}, "action": "PASS"}]}
 
@@ -63,6 +64,29 @@ class Devices(Described):
         self.assertEqual(self.lab.get("/api/v1/ports/tool3")["device"], self.macs["tool3"])
         self.assertEqual(self.restore({"config": self.foreign(), "port_map": port_map}).status, 200)
         self.assertEqual(self.lab.get("/api/v1/ports/tool3")["device"], "")
+
+    def test_a_port_without_a_light_says_so_and_one_that_is_not_there_too(self):
+        answer = self.lab.api("POST", "/api/v1/ports/in1:identify", {"seconds": 1})
+        self.assertEqual((answer.status, answer.json()["detail"]), (409, "the driver veth has no light to blink with"))
+        self.assertEqual(self.lab.api("POST", f"/api/v1/devices/{self.macs['in1']}:identify").status, 409)
+        self.assertEqual(self.lab.api("POST", "/api/v1/ports/nowhere:identify").status, 404)
+        self.assertEqual(self.lab.api("POST", "/api/v1/devices/02:00:00:00:99:99:identify").status, 404)
+        self.assertEqual(self.lab.api("POST", "/api/v1/ports/in1:identify", {"seconds": 61}).json()["errors"][0]["field"], "seconds")
+
+    def test_a_port_that_hears_nothing_and_one_without_a_link_are_told_apart_with_what_to_do_next(self):
+        def cable(name):
+            return next((p["cable"], p["next_step"]) for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == name)
+
+        silent = wait_until("a silent port", lambda: cable("in2")[0] == "NO_PACKETS" and cable("in2"))
+        self.assertIn("check that the switch mirrors to it", silent[1])
+        finish(start_generator(self.lab, "in2", numbered(1), 10))
+        wait_until("a packet that is noticed", lambda: cable("in2") == ("OK", ""))
+        room, device = self.lab.run("peer", "in2").split()
+        self.addCleanup(self.lab.in_ns, "wire", "ip", "link", "set", device, "up")
+        self.lab.in_ns("wire", "ip", "link", "set", device, "down")
+        wait_until("a pulled cable", lambda: cable("in2")[0] == "NO_LINK")
+        self.assertIn("check the cable at both ends", cable("in2")[1])
+        self.assertEqual(cable("tool1"), ("OK", ""))  # a tool port need not hear anything
 
     def test_a_backup_of_this_appliance_is_restored_without_a_map(self):
         self.lab.api("PATCH", "/api/v1/maps/m", {"comment": "later"})
