@@ -23,6 +23,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests/lab"))
 from harness import Answer  # noqa: E402
+from judge import Description  # noqa: E402
 
 FIRMWARE = pathlib.Path("/usr/share/OVMF")
 # virtio-net only lends its rings to AF_XDP when addresses pass the DMA interface and no offload reshapes frames. Nobody boots from it.
@@ -144,7 +145,9 @@ PASSWORD = "correct horse battery"
 
 
 class Api:
-    """REST from outside: the certificate is trusted because its fingerprint is the one that the console shows."""
+    """REST from outside: the certificate is trusted because its fingerprint is the one that the console shows. Every answer is judged."""
+
+    judge = None
 
     def __init__(self, address, fingerprint, room=None):
         """address: (host, port)."""
@@ -159,6 +162,9 @@ class Api:
             raise AssertionError(f"the server's certificate is {seen}, and the console shows {fingerprint}")
         self.context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
         self.context.check_hostname = False  # its fingerprint was compared: it is known better than by a name
+        if Api.judge is None:  # all machines run the same image
+            document = self.ask("GET", "/api/v1/openapi.json")
+            Api.judge = Description(document.json())
 
     def ask(self, method, path, body=None):
         connection = http.client.HTTPSConnection(*self.address, context=self.context)
@@ -167,7 +173,10 @@ class Api:
             headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read().decode())
+            answer = Answer(response.status, response.headers, response.read().decode())
+        if Api.judge:
+            Api.judge.check(method, path, answer)
+        return answer
 
     def log_in(self, first):
         """As admin, by the first password, which is changed; or by the one that it was changed to."""

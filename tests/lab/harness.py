@@ -15,6 +15,9 @@ import time
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from judge import Description  # noqa: E402
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 TIER = os.environ.get("SLUICE_TIER", "default")
 
@@ -41,7 +44,7 @@ class Answer:
 
 class Lab:
     def __init__(self, network=3, tool=4, queues=1, workers=1):
-        self.judge = None  # is shown every answer: (method, path, Answer)
+        self.judge = None
         self.name = f"slt{os.getpid()}"
         self.state = tempfile.mkdtemp(prefix="sluice-lab-")
         self.environment = {**os.environ, "SLUICE_LAB": self.name, "SLUICE_LAB_STATE": self.state + "/lab",
@@ -51,6 +54,8 @@ class Lab:
         exports = dict(line.removeprefix("export ").split("=", 1) for line in self.run("env").splitlines())
         self.url, self.token, self.cacert = (exports[k] for k in ("SLUICE_URL", "SLUICE_TOKEN", "SLUICE_CACERT"))
         self.context = ssl.create_default_context(cafile=self.cacert)
+        # Every answer of every test is one that the API's own description promises.
+        self.judge = Description(self.get("/api/v1/openapi.json"))
 
     def run(self, *arguments):
         done = subprocess.run([TOP / "image/lab", *arguments], env=self.environment, capture_output=True, text=True, timeout=120, check=False)
@@ -85,7 +90,7 @@ class Lab:
         except urllib.error.HTTPError as error:
             answer = Answer(error.code, error.headers, error.read().decode())
         if self.judge:
-            self.judge(method, path, answer)
+            self.judge.check(method, path, answer)
         return answer
 
     def local(self, method, path, body=None):
