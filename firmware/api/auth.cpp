@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <tuple>
 
 #include "api/secrets.h"
+#include "base/net.h"
 #include "config/resources.h"
 
 namespace sluice::api {
@@ -26,9 +29,10 @@ constexpr std::string_view kScheme = "Bearer ";
 
 /// An IPv6 customer has a /64 of addresses: they count as one.
 std::string network_of(const std::string& address) {
-  std::size_t end = 0;
-  for (int groups = 0; groups < 4 && end != std::string::npos; ++groups) end = address.find(':', end ? end + 1 : 0);
-  return address.substr(0, end);
+  auto parsed = parse_address(address.substr(0, address.find('%')));
+  if (!parsed || parsed->version == 4) return address;
+  std::fill(parsed->bytes.begin() + 8, parsed->bytes.end(), uint8_t{0});
+  return to_string(*parsed);
 }
 
 std::string cookie_value(const std::string& header) {
@@ -97,6 +101,7 @@ Result<void> Auth::make_first_password() {
 /// A user as he is to be from now on, on disk and here.
 Result<void> Auth::store(const User& user, const std::vector<Pass>& kept) {
   if (auto r = people_.put_user(user, kept); !r) return r;
+  const std::lock_guard lock(mutex_);
   users_[user.name] = user;
   std::erase_if(passes_, [&user](const auto& entry) { return entry.second.user == user.name; });
   for (const auto& pass : kept) passes_[pass.hash] = pass;
@@ -141,12 +146,17 @@ uint64_t Auth::wait_s(const Request& request, const std::string& user) const {
   return (wait + kSecond - 1) / kSecond;
 }
 
-/// Whether this is the user's password. A user that there is not fails alike, after the same time and with the same delays.
-Result<void> Auth::authenticate(const Request& request, const std::string& name, const std::string& password) {
+/// The hash that this password fits: it may be another's turn meanwhile, and the user's hash another. A user that there is not fails alike,
+/// after the same time and with the same delays.
+Result<std::string> Auth::authenticate(const Request& request, const std::string& name, const std::string& password) {
   if (const auto wait = wait_s(request, name); wait)
     return Error{ErrorCode::kTooMany, "", "too many failures; try again in " + std::to_string(wait) + " s"};
-  const std::unique_lock turn(slow_, std::try_to_lock);
-  if (!turn) return Error{ErrorCode::kTooMany, "", "somebody else logs in this moment; try again in a second"};
+  // One at work and one that waits: they cost memory and time, and others' requests need their threads.
+  constexpr auto kPatience = std::chrono::seconds(2);
+  std::unique_lock queue(waiting_, std::try_to_lock);
+  std::unique_lock turn(slow_, std::defer_lock);
+  if (!queue || !turn.try_lock_for(kPatience)) return Error{ErrorCode::kTooMany, "", "others log in this moment; try again in a second"};
+  queue.unlock();
   const auto hash = [&] {
     const std::lock_guard lock(mutex_);
     const auto user = users_.find(name);
@@ -159,7 +169,7 @@ Result<void> Auth::authenticate(const Request& request, const std::string& name,
   const std::string from = network_of(request.peer);
   if (right) {
     by_user_.succeeded(from + " " + name);
-    return {};
+    return hash;
   }
   by_user_.failed(from + " " + name, monotonic_ns());
   by_address_.failed(from, monotonic_ns());
@@ -177,6 +187,7 @@ Result<Issued> Auth::issue(const User& user, const std::string& kind, Role role,
     const auto oldest =
         std::min_element(present.begin(), present.end(), [](const Pass& a, const Pass& b) { return a.created_ns < b.created_ns; });
     if (auto r = people_.remove_pass(oldest->id); !r) return r.error();
+    const std::lock_guard lock(mutex_);
     passes_.erase(oldest->hash);
   }
   Issued issued{make_token(), {}};
@@ -184,35 +195,44 @@ Result<Issued> Auth::issue(const User& user, const std::string& kind, Role role,
   return issued;
 }
 
+void Auth::remember(const Pass& pass) {
+  const std::lock_guard lock(mutex_);
+  passes_[pass.hash] = pass;
+}
+
 Result<Issued> Auth::login(const Request& request, const std::string& name, const std::string& password, const std::string& kind) {
   if (kind == "COOKIE" && !request.local)
     if (auto r = check_same_origin(request); !r) return r.error();
-  if (!request.local)
-    if (auto r = authenticate(request, name, password); !r) return r.error();
-  const std::lock_guard lock(mutex_);
+  const auto verified = request.local ? Result<std::string>(std::string()) : authenticate(request, name, password);
+  if (!verified) return verified.error();
+  const std::lock_guard writing(writing_);
   const auto user = users_.find(name);
   if (user == users_.end()) return Error{ErrorCode::kUnauthorised, "user", "is nobody"};
+  if (!request.local && user->second.hash != *verified) return Error{ErrorCode::kUnauthorised, "password", "was changed this moment"};
   auto issued = issue(user->second, kind, user->second.role, "", clock_() + kLoginTime);
   if (!issued) return issued;
   issued->pass.restricted = !request.local && user->second.password_expires_ns != 0;
   if (auto r = people_.add_pass(issued->pass); !r) return r.error();
-  passes_[issued->pass.hash] = issued->pass;
+  remember(issued->pass);
   return issued;
 }
 
 Result<void> Auth::change_password(const Request& request, const std::string& old_password, const std::string& new_password) {
   const auto& caller = request.caller;
   if (caller.pass.empty()) return Error{ErrorCode::kConflict, "", "the local socket has no password; log in as a user"};
-  if (auto r = authenticate(request, caller.user, old_password); !r)
-    return r.error().code == ErrorCode::kUnauthorised ? Error{ErrorCode::kForbidden, "old_password", "is not the present password"}
-                                                      : r.error();
+  const auto verified = authenticate(request, caller.user, old_password);
+  if (!verified)
+    return verified.error().code == ErrorCode::kUnauthorised ? Error{ErrorCode::kForbidden, "old_password", "is not the present password"}
+                                                             : verified.error();
   if (auto r = check_password(caller.user, new_password, "new_password"); !r) return r;
   if (old_password == new_password) return Error{ErrorCode::kInvalid, "new_password", "is the old one"};
   const auto hash = hash_password(new_password);
   if (!hash) return hash.error();
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   const auto user = users_.find(caller.user);
   if (user == users_.end()) return no_such_user(caller.user);
+  if (user->second.hash != *verified || !holds(caller))
+    return Error{ErrorCode::kUnauthorised, "", "somebody else changed this password this moment"};
   User changed = user->second;
   changed.hash = *hash;
   changed.password_expires_ns = 0;
@@ -239,6 +259,13 @@ Result<User> Auth::user(const std::string& name) const {
   return found == users_.end() ? Result<User>(no_such_user(name)) : found->second;
 }
 
+/// Whether what let the caller in still does.
+bool Auth::holds(const Caller& caller) const {
+  return std::any_of(passes_.begin(), passes_.end(), [&](const auto& entry) {
+    return entry.second.id == caller.pass && entry.second.user == caller.user && entry.second.expires_ns > clock_();
+  });
+}
+
 bool Auth::is_last_admin(const std::string& name) const {
   return std::none_of(users_.begin(), users_.end(),
                       [&name](const auto& entry) { return entry.first != name && entry.second.role == v1::AccessRole::ADMIN; });
@@ -248,7 +275,7 @@ Result<User> Auth::add_user(const std::string& name, Role role, const std::strin
   if (auto r = check_password(name, password, "password"); !r) return r.error();
   const auto hash = hash_password(password);
   if (!hash) return hash.error();
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   if (users_.contains(name)) return Error{ErrorCode::kConflict, "name", "there is a user \"" + name + "\" already"};
   if (users_.size() >= kMostUsers)
     return Error{ErrorCode::kExhausted, "", "there are " + std::to_string(kMostUsers) + " users; remove one first"};
@@ -265,7 +292,7 @@ Result<User> Auth::change_user(const std::string& name, std::optional<Role> role
     if (!hashed) return hashed.error();
     hash = *hashed;
   }
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   const auto found = users_.find(name);
   if (found == users_.end()) return no_such_user(name);
   User changed = found->second;
@@ -286,13 +313,14 @@ Result<User> Auth::change_user(const std::string& name, std::optional<Role> role
 }
 
 Result<void> Auth::remove_user(const std::string& name) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   const auto found = users_.find(name);
   if (found == users_.end()) return no_such_user(name);
   if (found->second.role == v1::AccessRole::ADMIN && is_last_admin(name))
     return Error{ErrorCode::kConflict, "", "\"" + name + "\" is the last admin; make another one first"};
   if (auto r = people_.remove_user(name); !r) return r;
   if (name == kFirstUser) unlink(file_.c_str());
+  const std::lock_guard lock(mutex_);
   users_.erase(found);
   std::erase_if(passes_, [&name](const auto& entry) { return entry.second.user == name; });
   return {};
@@ -312,10 +340,11 @@ std::vector<Pass> Auth::passes(const Caller& caller) const {
 
 Result<Issued> Auth::add_token(const Caller& caller, const std::string& comment, Role role, unsigned days) {
   if (role > caller.role) return Error{ErrorCode::kForbidden, "role", "is more than your own"};
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   const auto user = users_.find(caller.user);
   if (user == users_.end())
     return Error{ErrorCode::kConflict, "", "the local socket is no user: log in as one, and make the token as that"};
+  if (!holds(caller)) return Error{ErrorCode::kUnauthorised, "Authorization", "has ended this moment"};
   uint64_t expires = clock_() + days * kDay;
   // One that is found must not make others that outlive it.
   for (const auto& [hash, pass] : passes_)
@@ -323,30 +352,34 @@ Result<Issued> Auth::add_token(const Caller& caller, const std::string& comment,
   auto issued = issue(user->second, "TOKEN", role, comment, expires);
   if (!issued) return issued;
   if (auto r = people_.add_pass(issued->pass); !r) return r.error();
-  passes_[issued->pass.hash] = issued->pass;
+  remember(issued->pass);
   return issued;
 }
 
 Result<void> Auth::revoke(const Caller& caller, const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writing(writing_);
   const auto found = std::find_if(passes_.begin(), passes_.end(), [&](const auto& entry) {
     return entry.second.id == id && (caller.role == v1::AccessRole::ADMIN || entry.second.user == caller.user);
   });
   if (found == passes_.end()) return Error{ErrorCode::kNotFound, "", "there is no token \"" + id + "\""};
   if (auto r = people_.remove_pass(id); !r) return r;
+  const std::lock_guard lock(mutex_);
   passes_.erase(found);
   return {};
 }
 
 void Auth::tidy() {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> over;
-  for (const auto& [hash, pass] : passes_)
-    if (pass.expires_ns <= clock_()) over.push_back(pass.id);
-  for (const auto& id : over)
-    if (people_.remove_pass(id)) std::erase_if(passes_, [&id](const auto& entry) { return entry.second.id == id; });
+  const std::lock_guard writing(writing_);
+  const uint64_t now = clock_();
+  const auto is_over = [now](const auto& entry) { return entry.second.expires_ns <= now; };
+  if (std::any_of(passes_.begin(), passes_.end(), is_over) && people_.remove_expired(now)) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(passes_, is_over);
+  }
   const auto admin = users_.find(kFirstUser);
   if (admin == users_.end() || !admin->second.password_expires_ns) return;
+  // Where another admin is, it is his to give a new one: what stands on the console must not make an admin of somebody who is none.
+  if (admin->second.role != v1::AccessRole::ADMIN || !is_last_admin(kFirstUser)) return;
   // Nobody came in with it. On failure the next call tries again.
   if (admin->second.password_expires_ns <= clock_()) (void)make_first_password();
 }

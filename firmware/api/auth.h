@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,22 +74,26 @@ class Auth {
   Auth(config::People& people, std::string file, Clock clock) : people_(people), file_(std::move(file)), clock_(std::move(clock)) {}
   Result<void> load();
   Result<void> make_first_password();
-  Result<void> authenticate(const Request& request, const std::string& user, const std::string& password);
+  Result<std::string> authenticate(const Request& request, const std::string& user, const std::string& password);
   Result<Issued> issue(const config::User& user, const std::string& kind, config::Role role, const std::string& comment,
                        uint64_t expires_ns);
   Result<void> store(const config::User& user, const std::vector<config::Pass>& kept);
   Result<Caller> caller_by(const std::string& token) const;
   bool is_last_admin(const std::string& name) const;
+  bool holds(const Caller& caller) const;
+  void remember(const config::Pass& pass);
 
   config::People& people_;
   const std::string file_;
   const Clock clock_;
-  mutable std::mutex mutex_;  ///< guards what follows and people_
+  std::mutex writing_;        ///< guards people_: one change at a time, on disk and then here; taken before mutex_
+  mutable std::mutex mutex_;  ///< guards what follows, which changes under both: requests never wait for the disk
   std::map<std::string, config::User> users_;
   std::map<std::string, config::Pass> passes_;  ///< by hash
   Throttle by_user_{3};                         ///< "address user"
   Throttle by_address_{20};                     ///< whoever he says that he is
-  std::mutex slow_;                             ///< one password at a time: they cost memory and time
+  std::timed_mutex slow_;                       ///< whose password is being compared
+  std::mutex waiting_;                          ///< whose is next
 };
 
 }  // namespace sluice::api

@@ -103,7 +103,8 @@ Response delete_resource(Context& c, Collection collection, const Request& reque
     const auto& m = config::resource(next, collection, i);
     if (auto r = check_if_match(request, etag(m)); !r) return r;
     std::string who;
-    for (const auto& referrer : config::referrers(next, collection, config::name_of(m))) who += (who.empty() ? "" : ", ") + referrer;
+    for (const auto& reference : {config::name_of(m), config::id_of(m)})
+      for (const auto& referrer : config::referrers(next, collection, reference)) who += (who.empty() ? "" : ", ") + referrer;
     if (!who.empty()) return Error{ErrorCode::kConflict, "", "\"" + name + "\" is referred to by " + who};
     config::remove_resource(next, collection, i);
     return {};
@@ -137,7 +138,7 @@ Response list_resources(Context& c, Collection collection, const Request& reques
   for (int i = 0; i < config::count(view->config, collection); ++i)
     ids.push_back(config::id_of(config::resource(view->config, collection, i)));
   Response response = page_of(request, ids, [&](int i) { return config::to_json(config::resource(view->config, collection, i)); });
-  response.headers["ETag"] = etag(view->revision);
+  response.headers["ETag"] = etag(*view);
   return response;
 }
 

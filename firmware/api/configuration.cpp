@@ -9,7 +9,7 @@ Response show_config(Context& c, const Request& request) {
   const auto view = view_of(c, request);
   if (!view) return problem(view.error());
   Response response = ok(view->config);
-  response.headers["ETag"] = etag(view->revision);
+  response.headers["ETag"] = etag(*view);
   return response;
 }
 

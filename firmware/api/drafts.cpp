@@ -5,27 +5,26 @@
 namespace sluice::api {
 namespace {
 
-Result<v1::Draft> draft_of(Context& c, const Request& request, const std::string& id) {
-  const auto view = c.configuration.view_draft(asker_of(request), id);
-  if (!view) return view.error();
+v1::Draft draft_of(const config::Configuration::DraftView& view) {
   v1::Draft out;
-  out.set_id(view->draft.id);
-  out.set_user(view->draft.user);
-  out.set_comment(view->draft.comment);
-  out.set_created_unix_ns(view->draft.created_ns);
-  out.set_changed_unix_ns(view->draft.changed_ns);
-  out.set_revision(view->revision);
-  for (const auto& change : view->changes) *out.add_changes() = change;
-  for (const auto& line : config::in_words(view->changes)) out.add_words(line);
-  for (const auto& conflict : view->conflicts) out.add_conflicts(conflict);
+  out.set_id(view.draft.id);
+  out.set_user(view.draft.user);
+  out.set_comment(view.draft.comment);
+  out.set_created_unix_ns(view.draft.created_ns);
+  out.set_changed_unix_ns(view.draft.changed_ns);
+  out.set_revision(view.revision);
+  for (const auto& change : view.changes) *out.add_changes() = change;
+  for (const auto& line : config::in_words(view.changes)) out.add_words(line);
+  for (const auto& conflict : view.conflicts) out.add_conflicts(conflict);
   return out;
 }
 
 Response show_draft(Context& c, const Request& request, const std::string& id, unsigned status = 200) {
-  const auto draft = draft_of(c, request, id);
-  if (!draft) return problem(draft.error());
-  Response response = ok(*draft);
+  const auto view = c.configuration.view_draft(asker_of(request), id);
+  if (!view) return problem(view.error());
+  Response response = ok(draft_of(*view));
   response.status = status;
+  response.headers["ETag"] = '"' + view->version + '"';
   return response;
 }
 
@@ -34,8 +33,8 @@ Response list_drafts(Context& c, const Request& request) {
   if (!all) return problem(all.error());
   std::string body;
   for (const auto& one : *all) {
-    const auto draft = draft_of(c, request, one.id);
-    if (draft) body += (body.empty() ? "" : ",") + config::to_json(*draft);  // else it went away meanwhile
+    const auto view = c.configuration.view_draft(asker_of(request), one.id);
+    if (view) body += (body.empty() ? "" : ",") + config::to_json(draft_of(*view));  // else it went away meanwhile
   }
   return ok("[" + body + "]");
 }
@@ -53,7 +52,7 @@ Response remove_draft(Context& c, const Request& request, const std::string& id)
 }
 
 Response rebase_draft(Context& c, const Request& request, const std::string& id) {
-  if (auto r = c.configuration.rebase_draft(asker_of(request), id); !r) return problem(r.error());
+  if (auto r = c.configuration.rebase_draft(asker_of(request), id, options_for_all(request)); !r) return problem(r.error());
   return show_draft(c, request, id);
 }
 

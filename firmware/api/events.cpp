@@ -9,14 +9,14 @@
 
 namespace sluice::api {
 
-/// One client. Outlives the hub only while the server ends.
+/// One client. Ends before the hub.
 class Events::Listener final : public Stream {
  public:
-  Listener(Events& events, std::function<bool()> may_listen, std::string first, uint64_t seen)
-      : events_(events), may_listen_(std::move(may_listen)), first_(std::move(first)), seen_(seen) {}
+  Listener(Events& events, std::string user, std::function<bool()> may_listen, std::string first, uint64_t seen)
+      : events_(events), user_(std::move(user)), may_listen_(std::move(may_listen)), first_(std::move(first)), seen_(seen) {}
   ~Listener() override {
     const std::lock_guard lock(events_.mutex_);
-    --events_.listeners_;
+    if (--events_.listeners_[user_] == 0) events_.listeners_.erase(user_);
   }
 
   std::optional<std::string> next() override {
@@ -25,21 +25,33 @@ class Events::Listener final : public Stream {
       const std::lock_guard lock(events_.mutex_);
       if (events_.is_behind(seen_)) {
         out += events_.anew(events_.id(seen_));
-      } else {
-        for (const auto& event : events_.kept_)
-          if (event.number > seen_) out += event.text;
+        seen_ = events_.number_;
       }
-      seen_ = events_.number_;
+      for (const auto& event : events_.kept_) {
+        if (event.number <= seen_) continue;
+        if (!out.empty() && out.size() + event.text.size() > kMostAtOnce) break;
+        out += event.text;
+        seen_ = event.number;
+      }
     }
-    if (!out.empty() && !may_listen_()) return std::nullopt;
+    // A comment in silence: a client that is gone is noticed by it, and one that may listen no more is let go.
+    const uint64_t now = monotonic_ns();
+    if (out.empty() && now - told_ns_ > kSilenceNs) out = ":\n\n";
+    if (out.empty()) return out;
+    told_ns_ = now;
+    if (!may_listen_()) return std::nullopt;
     return out;
   }
 
  private:
+  static constexpr uint64_t kSilenceNs = 10'000'000'000;
+
   Events& events_;
+  const std::string user_;
   std::function<bool()> may_listen_;
   std::string first_;
   uint64_t seen_;
+  uint64_t told_ns_ = monotonic_ns();
 };
 
 Events::Events(config::Configuration& configuration, Telemetry& telemetry)
@@ -68,8 +80,12 @@ Events::~Events() {
 
 Result<std::shared_ptr<Stream>> Events::listen(const Request& request, std::function<bool()> may_listen) {
   const std::lock_guard lock(mutex_);
-  if (listeners_ >= kMostListeners)
-    return Error{ErrorCode::kTooMany, "", "already " + std::to_string(kMostListeners) + " clients listen to events"};
+  unsigned all = 0;
+  for (const auto& [user, count] : listeners_) all += count;
+  const auto& user = request.caller.user;
+  if (all >= kMostListeners || (listeners_.contains(user) && listeners_[user] >= kMostOfOneUser))
+    return Error{ErrorCode::kTooMany, "",
+                 "already " + std::to_string(all) + " clients listen to events; of one user " + std::to_string(kMostOfOneUser) + " may"};
   const auto& last = request.last_event_id;
   uint64_t seen = 0;
   const bool ours = last.starts_with(epoch_ + "-");
@@ -79,8 +95,8 @@ Result<std::shared_ptr<Stream>> Events::listen(const Request& request, std::func
     first += anew(last);
     seen = number_;
   }
-  ++listeners_;
-  return std::shared_ptr<Stream>(std::make_shared<Listener>(*this, std::move(may_listen), std::move(first), seen));
+  ++listeners_[user];
+  return std::shared_ptr<Stream>(std::make_shared<Listener>(*this, user, std::move(may_listen), std::move(first), seen));
 }
 
 /// What is now, for somebody who cannot be told what was in between.
@@ -113,7 +129,7 @@ void Events::look() {
   look_at_health(observed_status(configuration_, telemetry_));
   const bool heard = [this] {
     const std::lock_guard lock(mutex_);
-    return listeners_ > 0;
+    return !listeners_.empty();
   }();
   if (heard) look_at_rates();
   else ledger_ns_ = 0;

@@ -1,12 +1,14 @@
 // Live data: what changes, as server-sent events (WHATWG HTML, section 9.2), once a second, to whoever listens.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -24,10 +26,12 @@ class Events {
   ~Events();
 
   /// Goes on until `may_listen` says no, asked before every part. A request with Last-Event-ID goes on behind that event.
-  /// Errors: kTooMany listeners.
+  /// Errors: kTooMany listeners, of this user or of all.
   [[nodiscard]] Result<std::shared_ptr<Stream>> listen(const Request& request, std::function<bool()> may_listen);
 
-  static constexpr unsigned kMostListeners = 64;
+  static constexpr unsigned kMostListeners = 64, kMostOfOneUser = 16;
+  /// Of what a client has missed, so much at once.
+  static constexpr std::size_t kMostAtOnce = 256U << 10;
   /// What a client that was away can still have: no more events than these, nor bytes.
   static constexpr std::size_t kMostKept = 600, kMostKeptBytes = 8U << 20;
 
@@ -67,8 +71,8 @@ class Events {
   std::size_t kept_bytes_ = 0;
   uint64_t number_ = 0;  ///< of the newest event
   std::map<std::string, Event> latest_;
-  unsigned listeners_ = 0;
-  std::thread thread_;  ///< last: starts when all else is there
+  std::map<std::string, unsigned> listeners_;  ///< by user
+  std::thread thread_;                         ///< last: starts when all else is there
 };
 
 }  // namespace sluice::api

@@ -55,8 +55,6 @@ Error relative(Error error, const std::string& prefix) {
 Response ok(std::string json) { return {200, std::move(json), "application/json", {}}; }
 Response ok(const Message& body) { return ok(config::to_json_pretty(body)); }
 
-std::string etag(uint64_t revision) { return '"' + std::to_string(revision) + '"'; }
-
 std::string etag(const Message& resource) {
   const std::string body = config::to_json(resource);
   std::array<unsigned char, 16> hash;
@@ -147,7 +145,7 @@ Result<config::Configuration::View> view_of(Context& c, const Request& request) 
   if (draft.empty()) return c.configuration.view();
   auto view = c.configuration.view_draft(asker_of(request), draft);
   if (!view) return Error{view.error().code, "draft", view.error().message};
-  return config::Configuration::View{view->revision, std::move(view->config)};
+  return config::Configuration::View{view->revision, std::move(view->config), view->version};
 }
 
 config::ChangeOptions options_of(const Request& request) {
@@ -160,7 +158,7 @@ config::ChangeOptions options_of(const Request& request) {
 
 config::ChangeOptions options_for_all(const Request& request) {
   auto options = options_of(request);
-  options.precondition = [&request](uint64_t revision) { return check_if_match(request, etag(revision)); };
+  options.precondition = [&request](const std::string& version) { return check_if_match(request, '"' + version + '"'); };
   return options;
 }
 

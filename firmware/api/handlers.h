@@ -1,8 +1,10 @@
 // What the handlers of all routes share: answers, preconditions, the change that an edit becomes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/auth.h"
 #include "api/events.h"
@@ -37,7 +39,8 @@ void add_observation_routes(Router& router, const Shared& c);
 
 [[nodiscard]] Response ok(std::string json);
 [[nodiscard]] Response ok(const google::protobuf::Message& body);
-[[nodiscard]] std::string etag(uint64_t revision);
+/// Of the configuration as a whole.
+[[nodiscard]] inline std::string etag(const config::Configuration::View& view) { return '"' + view.version + '"'; }
 /// Of what is shown: it changes when, and only when, that does.
 [[nodiscard]] std::string etag(const google::protobuf::Message& resource);
 

@@ -13,8 +13,10 @@ Response show(Result<T> observed) {
 }
 
 Response show_events(Context& c, const Request& request) {
-  const auto may_listen = [&auth = c.auth, request] {
-    const auto caller = auth.identify(request);
+  Request who = request;
+  who.body.clear();
+  const auto may_listen = [&auth = c.auth, who] {
+    const auto caller = auth.identify(who);
     return caller && !caller->restricted && caller->role >= v1::AccessRole::VIEWER;
   };
   auto stream = c.events.listen(request, may_listen);

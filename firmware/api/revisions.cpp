@@ -132,7 +132,7 @@ void add_revision_routes(Router& router, const Shared& c) {
               Access::kOperator,
               {},
               report,
-              change_parameters(),
+              commit_parameters(),
               200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return go_back(*c, r, n, true); }); }});
   router.add({"POST",
@@ -141,7 +141,7 @@ void add_revision_routes(Router& router, const Shared& c) {
               Access::kOperator,
               {},
               report,
-              change_parameters(),
+              commit_parameters(),
               200,
               [c](const auto& r, const auto& a) { return with_revision(a, [&](uint64_t n) { return go_back(*c, r, n, false); }); }});
   router.add({"POST",

@@ -20,6 +20,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
 #include <future>
+#include <map>
 #include <thread>
 
 namespace sluice::api {
@@ -40,6 +41,8 @@ constexpr std::size_t kMaxHeader = 16384;
 constexpr auto kStreamPause = std::chrono::milliseconds(100);
 /// Connections at once; more are closed at the door, so that nobody starves the daemon of descriptors.
 constexpr int kMaxConnections = 256;
+/// Of them from one address; and by the local socket, which must not depend on what strangers do.
+constexpr int kMaxFromOne = 64, kMaxLocal = 32;
 
 /// The other end of a connection.
 struct Peer {
@@ -62,6 +65,14 @@ Request to_request(const http::request<http::string_body>& message, const Target
   request.host = std::string(message[http::field::host]);
   request.last_event_id = std::string(message["Last-Event-ID"]);
   return request;
+}
+
+/// The other end's, IPv4 as such also where the socket is one of IPv6.
+std::string address_of(const tcp::socket& socket) {
+  boost::system::error_code gone;
+  const auto address = socket.remote_endpoint(gone).address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+  return address.to_string();
 }
 
 template <class Message>
@@ -107,8 +118,9 @@ struct Server::State {
   ssl::context tls{ssl::context::tls_server};
   tcp::acceptor acceptor{io};
   local::acceptor local_acceptor{io};
-  asio::thread_pool workshop{2};  ///< handlers wait for the data plane and the disk; connections do not wait for them
-  int connections = 0;            ///< io thread alone
+  asio::thread_pool workshop{4};               ///< handlers wait for the data plane and the disk; connections do not wait for them
+  int connections = 0, local_connections = 0;  ///< io thread alone
+  std::map<std::string, int> by_address;
   std::thread thread;
 };
 
@@ -117,10 +129,15 @@ asio::awaitable<void> Server::State::accept() {
     boost::system::error_code error;
     tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) co_return;
-    if (error || connections >= kMaxConnections) continue;
+    const auto from = error ? std::string() : address_of(socket);
+    if (error || connections >= kMaxConnections || by_address[from] >= kMaxFromOne) continue;
     ++connections;
+    ++by_address[from];
     asio::co_spawn(io, converse(beast::ssl_stream<beast::tcp_stream>(beast::tcp_stream(std::move(socket)), tls)),
-                   [this](std::exception_ptr) { --connections; });
+                   [this, from](std::exception_ptr) {
+                     --connections;
+                     if (--by_address[from] == 0) by_address.erase(from);
+                   });
   }
 }
 
@@ -132,11 +149,11 @@ asio::awaitable<void> Server::State::accept_local() {
     ucred who{};
     socklen_t size = sizeof who;
     // The socket's mode keeps others out; this does not depend on it.
-    if (error || connections >= kMaxConnections || getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 ||
+    if (error || local_connections >= kMaxLocal || getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 ||
         (who.uid != 0 && who.uid != geteuid()))
       continue;
-    ++connections;
-    asio::co_spawn(io, converse(LocalStream(std::move(socket))), [this](std::exception_ptr) { --connections; });
+    ++local_connections;
+    asio::co_spawn(io, converse(LocalStream(std::move(socket))), [this](std::exception_ptr) { --local_connections; });
   }
 }
 
@@ -144,11 +161,10 @@ asio::awaitable<void> Server::State::accept_local() {
 asio::awaitable<void> Server::State::converse(beast::ssl_stream<beast::tcp_stream> stream) {
   auto& connection = beast::get_lowest_layer(stream);
   boost::system::error_code error;
-  const auto address = connection.socket().remote_endpoint(error).address();
   connection.expires_after(kHandshakeTime);
   co_await stream.async_handshake(ssl::stream_base::server, asio::use_awaitable);
   // Named: g++ 12 destroys a braced temporary among a coroutine's arguments twice.
-  const Peer peer{address.is_v6() && address.to_v6().is_v4_mapped() ? address.to_v6().to_string().substr(7) : address.to_string(), false};
+  const Peer peer{address_of(connection.socket()), false};
   co_await serve(stream, peer);
   connection.expires_after(kHandshakeTime);
   co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, error));
@@ -197,6 +213,7 @@ asio::awaitable<void> Server::State::serve(Connection& stream, Peer peer) {
       }
       co_await asio::post(io, asio::use_awaitable);
     }
+    if (response.stream && message.method() == http::verb::head) response.stream.reset();
     if (response.stream) {
       co_await send_on_and_on(stream, std::move(response), message.version());
       break;

@@ -1,6 +1,9 @@
 #include "compile/packet_of.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <tuple>
 
 #include "base/net.h"
 #include "packet/checksum.h"

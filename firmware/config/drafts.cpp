@@ -11,7 +11,10 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::size_t kMostDrafts = 16;  // of one user
+/// Of one user.
+constexpr std::size_t kMostDrafts = 8;
+/// Of one draft: twice a configuration of 16,384 rules, before and after.
+constexpr std::size_t kMostDraftBytes = 8U << 20;
 
 /// The draft's changes once it has become `after`. What was touched earlier keeps what it was then: else a colleague's change of it since
 /// would be taken for something that this user saw.
@@ -31,6 +34,11 @@ std::vector<Change> changes_of(const Rows& present, const Rows& after, const std
 bool may_see(const Draft& draft, const Asker& asker) { return asker.sees_all || draft.user == asker.user; }
 
 }  // namespace
+
+/// Another one whenever the draft, or what it is seen on top of, is another.
+std::string Configuration::version_of(const Draft& draft) const {
+  return std::to_string(revision_) + "-" + std::to_string(draft.changed_ns);
+}
 
 Result<Draft> Configuration::draft_of(const Asker& asker, const std::string& id) const {
   auto draft = store_.draft(id);
@@ -71,9 +79,15 @@ Result<Configuration::DraftView> Configuration::view_draft(const Asker& asker, c
   const auto merged = merge(rows_of(config_), draft->changes, Places::kMovesTold);
   auto config = config_of(merged.rows);
   if (!config) return config.error();
-  DraftView out{*draft, revision_, with_names(*config), {}, {}};
+  DraftView out{*draft, revision_, version_of(*draft), with_names(*config), {}, {}};
   out.changes = diff(with_names(config_), out.config);
   for (const auto& conflict : merged.conflicts) out.conflicts.push_back(titles({conflict}));
+  for (const auto* collection : collections()) {
+    std::map<std::string, int> bearers;
+    for (int i = 0; i < count(out.config, collection); ++i)
+      if (const auto name = name_of(resource(out.config, collection, i)); ++bearers[name] == 2)
+        out.conflicts.push_back(collection->name() + "/" + name + " (two have this name)");
+  }
   return out;
 }
 
@@ -81,10 +95,10 @@ Result<Outcome> Configuration::change_draft(const Asker& asker, const std::strin
   const std::lock_guard lock(mutex_);
   if (options.confirm_s)
     return Error{ErrorCode::kInvalid, "confirm_timeout", "belongs to the draft's :commit: an edit of it changes nothing yet"};
-  if (options.precondition)
-    if (auto r = options.precondition(revision_); !r) return r.error();
   auto draft = draft_of(asker, id);
   if (!draft) return draft.error();
+  if (options.precondition)
+    if (auto r = options.precondition(version_of(*draft)); !r) return r.error();
   const Rows present = rows_of(config_);
   const auto before = config_of(merge(present, draft->changes, Places::kMovesTold).rows);
   if (!before) return before.error();
@@ -97,27 +111,36 @@ Result<Outcome> Configuration::change_draft(const Asker& asker, const std::strin
   outcome.changed = !outcome.changes.empty();
   if (options.dry_run || !outcome.changed) return outcome;
   draft->changes = changes_of(present, rows_of(next), draft->changes);
-  draft->changed_ns = wall_ns();
+  std::size_t bytes = 0;
+  for (const auto& change : draft->changes)
+    for (const auto* row : {&change.before, &change.after})
+      if (*row) bytes += (*row)->body.size();
+  if (bytes > kMostDraftBytes)
+    return Error{ErrorCode::kExhausted, "",
+                 "the draft would have " + std::to_string(bytes) + " bytes of changes; at most " + std::to_string(kMostDraftBytes)};
+  draft->changed_ns = std::max(wall_ns(), draft->changed_ns + 1);
   if (auto r = store_.put_draft(*draft); !r) return r.error();
   return outcome;
 }
 
-Result<void> Configuration::rebase_draft(const Asker& asker, const std::string& id) {
+Result<void> Configuration::rebase_draft(const Asker& asker, const std::string& id, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
   auto draft = draft_of(asker, id);
   if (!draft) return draft.error();
+  if (options.precondition)
+    if (auto r = options.precondition(version_of(*draft)); !r) return r;
   const Rows present = rows_of(config_);
   const Rows wanted = merge(present, draft->changes, Places::kMovesTold).rows;
   draft->changes = edits(present, wanted);
-  draft->changed_ns = wall_ns();
+  draft->changed_ns = std::max(wall_ns(), draft->changed_ns + 1);
   return store_.put_draft(*draft);
 }
 
 Result<Outcome> Configuration::commit_draft(const Author& author, const Asker& asker, const std::string& id, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
-  if (auto r = may_begin(options); !r) return r.error();
   const auto draft = draft_of(asker, id);
   if (!draft) return draft.error();
+  if (auto r = may_begin(options, version_of(*draft)); !r) return r.error();
   const auto merged = merge(rows_of(config_), draft->changes, Places::kMovesTold);
   if (!merged.conflicts.empty())
     return Error{ErrorCode::kConflict, "",

@@ -106,4 +106,13 @@ Result<void> People::remove_pass(const std::string& id) try {
   return database_error("removing a pass", e);
 }
 
+Result<void> People::remove_expired(uint64_t now_ns) try {
+  SQLite::Statement remove(*db_, "DELETE FROM pass WHERE expires_ns <= ?");
+  remove.bind(1, static_cast<int64_t>(now_ns));
+  remove.exec();
+  return {};
+} catch (const std::exception& e) {
+  return database_error("removing passes", e);
+}
+
 }  // namespace sluice::config

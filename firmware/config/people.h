@@ -51,6 +51,8 @@ class People {
   [[nodiscard]] Result<void> put_user(const User& user, const std::vector<Pass>& passes);
   [[nodiscard]] Result<void> remove_user(const std::string& name);
   [[nodiscard]] Result<void> add_pass(const Pass& pass);
+  /// Those that ended by then.
+  [[nodiscard]] Result<void> remove_expired(uint64_t now_ns);
   [[nodiscard]] Result<void> remove_pass(const std::string& id);
 
  private:

@@ -240,9 +240,14 @@ Result<void> check_references(const v1::Config& config) {
 v1::Config with_names(const v1::Config& config) {
   v1::Config out = config;
   std::map<std::string, std::string> names;  // ids are unique over all collections
-  for (const auto* collection : collections())
+  for (const auto* collection : collections()) {
+    std::map<std::string, int> bearers;
+    for (int i = 0; i < count(config, collection); ++i) ++bearers[name_of(resource(config, collection, i))];
+    // Where two have one name (a draft beside what a colleague committed), only the id says which is meant.
     for (int i = 0; i < count(config, collection); ++i)
-      names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
+      if (bearers[name_of(resource(config, collection, i))] == 1)
+        names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
+  }
   (void)for_references(out, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
     if (const auto name = names.find(get_reference(m, f, i)); name != names.end()) set_reference(m, f, i, name->second);
     return {};

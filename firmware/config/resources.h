@@ -50,7 +50,7 @@ void fill_defaults(google::protobuf::Message& message);
 /// Whether every reference, by id, leads to a resource. Errors: the first that does not, by its path.
 [[nodiscard]] Result<void> check_references(const v1::Config& config);
 
-/// The same configuration with references by name, as people read and write it.
+/// The same configuration with references by name, as people read and write it; by id where two have that name.
 [[nodiscard]] v1::Config with_names(const v1::Config& config);
 
 /// Turns the references to this resource into references by its id, which complete() understands too: so that it can be renamed.

@@ -74,12 +74,12 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
 
 Configuration::View Configuration::view() const {
   const std::lock_guard lock(mutex_);
-  return {revision_, with_names(config_)};
+  return {revision_, with_names(config_), std::to_string(revision_)};
 }
 
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
-  if (auto r = may_begin(options); !r) return r.error();
+  if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
   v1::Config next = with_names(config_);
   if (auto r = edit(next); !r) return r.error();
   if (auto r = validate_counts(next); !r) return r.error();
@@ -87,12 +87,12 @@ Result<Outcome> Configuration::change(const Author& author, const Edit& edit, co
   return install(author, std::move(next), options);
 }
 
-Result<void> Configuration::may_begin(const ChangeOptions& options) const {
+Result<void> Configuration::may_begin(const ChangeOptions& options, const std::string& version) const {
   if (options.confirm_s && !waiting_.empty())
     return Error{ErrorCode::kConflict, "confirm_timeout",
                  number(waiting_.front().revision) +
                      " still waits for its confirmation: confirm or revert it first, or change without confirm_timeout"};
-  return options.precondition ? options.precondition(revision_) : Result<void>();
+  return options.precondition ? options.precondition(version) : Result<void>();
 }
 
 /// The rest of every change. next: references by id, everything filled in. undone: unconfirmed revisions that it undoes.
@@ -132,7 +132,7 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
 
 Result<Outcome> Configuration::rollback(const Author& author, uint64_t revision, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
-  if (auto r = may_begin(options); !r) return r.error();
+  if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
   const auto rows = store_.rows_at(revision);
   if (!rows) return rows.error();
   auto next = config_of(*rows);
@@ -148,7 +148,7 @@ Result<Outcome> Configuration::rollback(const Author& author, uint64_t revision,
 
 Result<Outcome> Configuration::revert(const Author& author, uint64_t revision, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
-  if (auto r = may_begin(options); !r) return r.error();
+  if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
   return revert_locked(author, revision, options, Purpose::kChange);
 }
 

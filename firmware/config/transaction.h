@@ -20,8 +20,8 @@ namespace sluice::config {
 struct ChangeOptions {
   bool dry_run = false;               ///< validation alone: nothing is changed
   std::optional<uint32_t> confirm_s;  ///< undone unless it is confirmed within so many seconds; one revision at a time
-  /// Asked before anything else, with the revision in force: a client's If-Match.
-  std::function<Result<void>(uint64_t revision)> precondition = {};
+  /// Asked before anything else, with the version (View, DraftView) that would be changed: a client's If-Match.
+  std::function<Result<void>(const std::string& version)> precondition = {};
 };
 
 /// What became of a change.
@@ -51,6 +51,7 @@ class Configuration {
   struct View {
     uint64_t revision;
     v1::Config config;
+    std::string version;
   };
   [[nodiscard]] View view() const;
 
@@ -71,8 +72,9 @@ class Configuration {
   /// What would be in force after its commit.
   struct DraftView {
     Draft draft;
-    uint64_t revision;  ///< that it is seen on top of
-    v1::Config config;  ///< references by name
+    uint64_t revision;    ///< that it is seen on top of
+    std::string version;  ///< another one whenever the draft or that is
+    v1::Config config;    ///< references by name
     std::vector<v1::ResourceChange> changes;
     std::vector<std::string> conflicts;  ///< resources that somebody else changed since this draft touched them: "maps/web"
   };
@@ -81,7 +83,7 @@ class Configuration {
   [[nodiscard]] Result<Outcome> change_draft(const Asker& asker, const std::string& id, const Edit& edit,
                                              const ChangeOptions& options = {});
   /// What it conflicts with it overwrites from now on.
-  [[nodiscard]] Result<void> rebase_draft(const Asker& asker, const std::string& id);
+  [[nodiscard]] Result<void> rebase_draft(const Asker& asker, const std::string& id, const ChangeOptions& options = {});
   /// As one revision; then it is gone. Errors: kConflict with those that somebody else changed.
   [[nodiscard]] Result<Outcome> commit_draft(const Author& author, const Asker& asker, const std::string& id,
                                              const ChangeOptions& options = {});
@@ -112,10 +114,11 @@ class Configuration {
     std::chrono::steady_clock::time_point deadline;
   };
 
-  Result<void> may_begin(const ChangeOptions& options) const;
+  Result<void> may_begin(const ChangeOptions& options, const std::string& version) const;
   Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options, const std::vector<uint64_t>& undone = {},
                           Purpose purpose = Purpose::kChange);
   Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose);
+  std::string version_of(const Draft& draft) const;
   Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);

@@ -3,6 +3,8 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <memory>
 
 namespace sluice {

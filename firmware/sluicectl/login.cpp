@@ -60,6 +60,8 @@ Result<Login> complete(Login given) {
     fill(given.cacert, before.cacert);
   }
   while (given.url.ends_with('/')) given.url.pop_back();
+  if (!given.url.empty() && !given.url.starts_with("https://"))
+    return Error{ErrorCode::kInvalid, "--url", "must begin with https://: a password and a token go there"};
   if (given.url.empty())
     return Error{ErrorCode::kInvalid, "--url", "is missing: which appliance? Or set SLUICE_URL, or use: sluicectl login https://ADDRESS"};
   return given;
@@ -78,6 +80,8 @@ Result<void> keep(const Login& login) {
   if (!written) return Error{ErrorCode::kInternal, path.string(), "cannot be written"};
   return {};
 }
+
+bool is_kept(const Login& login) { return !login.token.empty() && login.token == kept().token; }
 
 void forget() { unlink(kept_file().c_str()); }
 

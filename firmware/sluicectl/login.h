@@ -19,6 +19,8 @@ struct Login {
 [[nodiscard]] Result<Login> complete(Login given);
 /// For the next time; a file that its owner alone reads.
 [[nodiscard]] Result<void> keep(const Login& login);
+/// Whether this is the token that is kept.
+[[nodiscard]] bool is_kept(const Login& login);
 void forget();
 /// From the terminal without an echo, or the first line of standard input.
 [[nodiscard]] std::string read_password(const std::string& prompt);

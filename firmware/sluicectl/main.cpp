@@ -2,10 +2,14 @@
 #include <curl/curl.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <sstream>
+#include <vector>
 
 #include "sluicectl/client.h"
 #include "sluicectl/show.h"
@@ -139,8 +143,12 @@ void log_in(Command& c) {
 }
 
 void log_out(const Command& c) {
-  must(client_of(c).ask("POST", "/api/v1/logout"));
-  forget();
+  const auto login = complete(c.given);
+  if (!login) fail(login.error());
+  const auto answer = Client(*login).ask("POST", "/api/v1/logout");
+  // One that has ended already is to be forgotten as well.
+  if (answer && (answer->status < 300 || answer->status == 401) && is_kept(*login)) forget();
+  else must(answer);
 }
 
 void change_password(const Command& c) {
@@ -194,7 +202,7 @@ void apply_some(const Command& c, const Client& client, const json::value& file)
       }
     }
     print_report(c, must(client.ask("POST", one + ":commit" + query_of(c))).body);
-  } catch (const Ended&) {
+  } catch (...) {
     (void)client.ask("DELETE", one);
     throw;
   }

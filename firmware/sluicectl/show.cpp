@@ -1,6 +1,9 @@
 #include "sluicectl/show.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdio>
 #include <ctime>
 #include <iomanip>
 #include <map>

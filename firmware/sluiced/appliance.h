@@ -2,6 +2,7 @@
 // asks for, this does. Control thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>

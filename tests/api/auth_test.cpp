@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <fstream>
+#include <mutex>
 #include <set>
+#include <thread>
 
 #include "api/routes.h"
 #include "tests/builders/store.h"
@@ -153,6 +156,10 @@ TEST_CASE("auth: who does not exist is refused with the same words and the same 
   for (int i = 0; i < 6; ++i) (void)house.login("admin", "wrong", "2001:db8:1:2::" + std::to_string(i));
   CHECK(house.login("admin", "wrong", "2001:db8:1:2:3:4:5:6").error().code == ErrorCode::kTooMany);
   CHECK(house.login("admin", "wrong", "2001:db8:1:3::1").error().code == ErrorCode::kUnauthorised);
+  // However it is written, and with a zone.
+  for (int i = 0; i < 6; ++i) (void)house.login("admin", "wrong", "fe80::" + std::to_string(i) + ":2:3:4%eth0");
+  CHECK(house.login("admin", "wrong", "fe80::9:8:3:4").error().code == ErrorCode::kTooMany);
+  CHECK(house.login("admin", "wrong", "fe80:0:0:1::1").error().code == ErrorCode::kUnauthorised);
 }
 
 TEST_CASE("throttle: waits double up to a minute, are per sender, and the memory of them is bounded") {
@@ -194,6 +201,46 @@ TEST_CASE("auth: a role taken away is taken away from the next request on, and s
   CHECK_FALSE(house.auth->identify(house.with(last->token)));
   house.restart();
   CHECK_FALSE(house.auth->identify(house.with(last->token)));
+}
+
+TEST_CASE("auth: the console makes no admin of an admin who is none any more, nor overrules another admin's first password") {
+  House house;
+  REQUIRE(house.auth->add_user("bob", AccessRole::ADMIN, "first-password"));
+  REQUIRE(house.auth->change_user("admin", AccessRole::VIEWER, "reset-by-bob-01"));
+  house.now += 8 * 24 * kHour;
+  house.auth->tidy();
+  CHECK(house.auth->user("admin")->role == AccessRole::VIEWER);
+  CHECK(house.on_the_console().empty());
+  CHECK_FALSE(house.login("admin", "reset-by-bob-01"));
+}
+
+TEST_CASE("auth: a token that ended this moment makes no other, and an old password that is still being compared opens nothing") {
+  House house;
+  const auto stolen = house.with(house.somebody("ann", AccessRole::OPERATOR));
+  REQUIRE(house.auth->change_user("ann", std::nullopt, "reset-by-an-admin"));
+  CHECK(house.auth->add_token(stolen.caller, "", AccessRole::OPERATOR, 3650).error().code == ErrorCode::kUnauthorised);
+  CHECK_FALSE(house.auth->change_password(stolen, "reset-by-an-admin", "taken over, is it"));
+  // Many logins by the old one around its change: each is refused, or restricted, or ended by it.
+  std::vector<std::thread> guesses;
+  std::mutex mutex;
+  std::vector<std::string> tokens;
+  std::atomic<bool> stop{false};
+  for (int i = 0; i < 2; ++i)
+    guesses.emplace_back([&] {
+      while (!stop) {
+        const auto issued = house.login("ann", "reset-by-an-admin");
+        const std::lock_guard lock(mutex);
+        if (issued) tokens.push_back(issued->token);
+      }
+    });
+  for (bool changed = false; !changed;) {
+    const auto issued = house.login("ann", "reset-by-an-admin");
+    if (issued)
+      changed = static_cast<bool>(house.auth->change_password(house.with(issued->token), "reset-by-an-admin", "her own password"));
+  }
+  stop = true;
+  for (auto& thread : guesses) thread.join();
+  for (const auto& token : tokens) CHECK_FALSE(house.auth->identify(house.with(token)));
 }
 
 TEST_CASE("auth: the last admin stays") {

@@ -131,9 +131,15 @@ TEST_CASE("events: who may no longer listen is told no more, and there are no mo
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   CHECK(ended);
-  std::vector<std::shared_ptr<api::Stream>> others;
-  for (unsigned i = 1; i < api::Events::kMostListeners; ++i) others.push_back(*events.listen({}, [] { return true; }));
+  stream->reset();
+  std::vector<std::shared_ptr<api::Stream>> all;
+  for (unsigned user = 0; user < api::Events::kMostListeners / api::Events::kMostOfOneUser; ++user) {
+    api::Request request;
+    request.caller.user = std::to_string(user);
+    for (unsigned i = 0; i < api::Events::kMostOfOneUser; ++i) all.push_back(*events.listen(request, [] { return true; }));
+    CHECK(events.listen(request, [] { return true; }).error().code == ErrorCode::kTooMany);
+  }
   CHECK(events.listen({}, [] { return true; }).error().code == ErrorCode::kTooMany);
-  others.clear();
+  all.clear();
   CHECK(events.listen({}, [] { return true; }));
 }

@@ -105,6 +105,9 @@ class Revisions(Described):
         self.post(f"/api/v1/revisions/{n}:confirm")
         self.assertNotEqual(self.lab.get("/api/v1/status")["health"], "DEGRADED")
 
+    def test_a_rollback_takes_no_draft_for_it_is_in_force_at_once(self):
+        self.assertEqual(self.lab.api("POST", "/api/v1/revisions/1:rollback?draft=x").json()["errors"][0]["field"], "draft")
+
     def test_a_label_keeps_a_revision(self):
         n = self.newest()
         self.assertEqual(self.lab.put(f"/api/v1/revisions/{n}/label", {"label": "before the move"})["label"], "before the move")

@@ -151,10 +151,66 @@ TEST_CASE("draft: what the data plane refuses stays a draft, a wrong edit is ref
   REQUIRE(tried);
   CHECK(tried->changed);
   CHECK(desk.comments() == "a=first b=first c=first ");
-  CHECK(desk.configuration->change_draft(kAnn, desk.draft, with_filter("a", "x"), {.confirm_s = 10}).error().field_path == "confirm_timeout");
-  for (int i = 0; i < 15; ++i) (void)desk.fresh();
+  CHECK(desk.configuration->change_draft(kAnn, desk.draft, with_filter("a", "x"), {.confirm_s = 10}).error().field_path ==
+        "confirm_timeout");
+  for (int i = 0; i < 7; ++i) (void)desk.fresh();
   CHECK(desk.configuration->make_draft({"ann", ""}).error().code == ErrorCode::kExhausted);
   CHECK(desk.configuration->make_draft({"bob", ""}));
+}
+
+TEST_CASE("draft: two resources of one name are a conflict by that name, and references to each stay with it whatever is renamed") {
+  Desk desk;
+  const auto add_group = [](const std::string& name, const std::string& port) {
+    return [=](v1::Config& next) -> Result<void> {
+      auto* group = next.add_port_groups();
+      group->set_name(name);
+      group->add_ports(port);
+      return {};
+    };
+  };
+  const auto add_port = [](v1::Config& next) -> Result<void> {
+    auto* port = next.add_ports();
+    port->set_name("in1");
+    port->set_role(v1::PortRole::NETWORK);
+    return {};
+  };
+  REQUIRE(desk.edit(add_port));
+  REQUIRE(desk.edit(add_group("anns", "in1")));
+  REQUIRE(desk.configuration->change({"bob", ""}, add_port));
+  REQUIRE(desk.configuration->change({"bob", ""}, add_group("bobs", "in1")));
+  const auto bobs = desk.configuration->view().config.ports(0).id();
+  CHECK(desk.configuration->view_draft(kAnn, desk.draft)->conflicts == std::vector<std::string>{"ports/in1 (two have this name)"});
+  CHECK_FALSE(desk.commit());
+  REQUIRE(desk.edit([&bobs](v1::Config& next) -> Result<void> {
+    for (auto& port : *next.mutable_ports())
+      if (port.id() != bobs) {
+        config::refer_by_id(next, config::find_collection("ports"), "in1", port.id());
+        port.set_name("in2");
+      }
+    return {};
+  }));
+  REQUIRE(desk.commit());
+  const auto view = desk.configuration->view();
+  for (const auto& group : view.config.port_groups()) CHECK(group.ports(0) == (group.name() == "bobs" ? "in1" : "in2"));
+}
+
+TEST_CASE("draft: who decides about a conflict that is another meanwhile is told, and so is who edits what another tab edited") {
+  Desk desk;
+  const auto only = [](const std::string& wanted) {
+    config::ChangeOptions options;
+    options.precondition = [wanted](const std::string& version) -> Result<void> {
+      return version == wanted ? Result<void>() : Error{ErrorCode::kStale, "If-Match", ""};
+    };
+    return options;
+  };
+  REQUIRE(desk.edit(with_filter("a", "drafted")));
+  const auto seen = desk.configuration->view_draft(kAnn, desk.draft)->version;
+  REQUIRE(desk.configuration->change({"bob", ""}, with_filter("a", "unseen")));
+  CHECK(desk.configuration->rebase_draft(kAnn, desk.draft, only(seen)).error().code == ErrorCode::kStale);
+  CHECK(desk.configuration->commit_draft({"ann", ""}, kAnn, desk.draft, only(seen)).error().code == ErrorCode::kStale);
+  const auto now = desk.configuration->view_draft(kAnn, desk.draft)->version;
+  REQUIRE(desk.configuration->change_draft(kAnn, desk.draft, with_filter("b", "one tab"), only(now)));
+  CHECK(desk.configuration->change_draft(kAnn, desk.draft, with_filter("b", "other tab"), only(now)).error().code == ErrorCode::kStale);
 }
 
 TEST_CASE("draft: any edits, gathered and committed, leave what they would have left one by one") {
