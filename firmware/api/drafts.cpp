@@ -105,7 +105,8 @@ void add_draft_routes(Router& router, const Shared& c) {
               draft,
               {},
               200,
-              [c](const auto& r, const auto& a) { return rebase_draft(*c, r, a[0]); }});
+              [c](const auto& r, const auto& a) { return rebase_draft(*c, r, a[0]); },
+              {412}});
   router.add({"POST",
               one + ":commit",
               "puts a draft in force, as one revision",
