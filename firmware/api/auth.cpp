@@ -152,10 +152,9 @@ Result<std::string> Auth::authenticate(const Request& request, const std::string
   if (const auto wait = wait_s(request, name); wait)
     return Error{ErrorCode::kTooMany, "", "too many failures; try again in " + std::to_string(wait) + " s"};
   // One at work and one that waits: they cost memory and time, and others' requests need their threads.
-  constexpr auto kPatience = std::chrono::seconds(2);
   std::unique_lock queue(waiting_, std::try_to_lock);
-  std::unique_lock turn(slow_, std::defer_lock);
-  if (!queue || !turn.try_lock_for(kPatience)) return Error{ErrorCode::kTooMany, "", "others log in this moment; try again in a second"};
+  if (!queue) return Error{ErrorCode::kTooMany, "", "others log in this moment; try again in a second"};
+  const std::lock_guard turn(slow_);
   queue.unlock();
   const auto hash = [&] {
     const std::lock_guard lock(mutex_);

@@ -92,7 +92,7 @@ class Auth {
   std::map<std::string, config::Pass> passes_;  ///< by hash
   Throttle by_user_{3};                         ///< "address user"
   Throttle by_address_{20};                     ///< whoever he says that he is
-  std::timed_mutex slow_;                       ///< whose password is being compared
+  std::mutex slow_;                             ///< whose password is being compared
   std::mutex waiting_;                          ///< whose is next
 };
 
