@@ -47,8 +47,7 @@ Response make_draft(Context& c, const Request& request) {
 }
 
 Response remove_draft(Context& c, const Request& request, const std::string& id) {
-  const auto r = c.configuration.remove_draft(asker_of(request), id);
-  return r ? Response{204, "", "", {}} : problem(r.error());
+  return done(c.configuration.remove_draft(asker_of(request), id));
 }
 
 Response rebase_draft(Context& c, const Request& request, const std::string& id) {

@@ -55,6 +55,8 @@ Error relative(Error error, const std::string& prefix) {
 Response ok(std::string json) { return {200, std::move(json), "application/json", {}}; }
 Response ok(const Message& body) { return ok(config::to_json_pretty(body)); }
 
+Response done(const Result<void>& result) { return result ? Response{204, "", "", {}} : problem(result.error()); }
+
 std::string etag(const Message& resource) {
   const std::string body = config::to_json(resource);
   std::array<unsigned char, 16> hash;

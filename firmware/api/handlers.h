@@ -10,6 +10,7 @@
 #include "api/events.h"
 #include "api/router.h"
 #include "api/telemetry.h"
+#include "config/proto_json.h"
 #include "config/resources.h"
 #include "config/transaction.h"
 
@@ -39,6 +40,15 @@ void add_observation_routes(Router& router, const Shared& c);
 
 [[nodiscard]] Response ok(std::string json);
 [[nodiscard]] Response ok(const google::protobuf::Message& body);
+/// A list of what `message_of` makes of each.
+template <class All, class MessageOf>
+[[nodiscard]] Response ok_list(const All& all, MessageOf&& message_of) {
+  std::string body;
+  for (const auto& one : all) body += (body.empty() ? "[" : ",") + config::to_json(message_of(one));
+  return ok(body.empty() ? "[]" : body + "]");
+}
+/// What has nothing to show: 204, or why not.
+[[nodiscard]] Response done(const Result<void>& result);
 /// Of the configuration as a whole.
 [[nodiscard]] inline std::string etag(const config::Configuration::View& view) { return '"' + view.version + '"'; }
 /// Of what is shown: it changes when, and only when, that does.

@@ -29,9 +29,7 @@ Response show_events(Context& c, const Request& request) {
 Response list_devices(Context& c) {
   const auto status = c.telemetry.status();
   if (!status) return problem(status.error());
-  std::string body = "[";
-  for (const auto& device : status->devices()) body += (body.size() > 1 ? "," : "") + config::to_json(device);
-  return ok(body + "]");
+  return ok_list(status->devices(), [](const v1::DeviceStatus& device) { return device; });
 }
 
 Response identify(Context& c, const Request& request, const std::string& device) {
@@ -39,8 +37,7 @@ Response identify(Context& c, const Request& request, const std::string& device)
   if (!request.body.empty())
     if (auto r = read_body(request, body); !r) return problem(r.error());
   config::fill_defaults(body);
-  const auto r = c.telemetry.identify(device, body.seconds());
-  return r ? Response{204, "", "", {}} : problem(r.error());
+  return done(c.telemetry.identify(device, body.seconds()));
 }
 
 Response identify_port(Context& c, const Request& request, const std::string& name) {

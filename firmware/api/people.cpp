@@ -88,11 +88,7 @@ Response change_password(Context& c, const Request& request) {
   return {204, "", "", {}};
 }
 
-Response list_users(Context& c) {
-  std::string body;
-  for (const auto& user : c.auth.users()) body += (body.empty() ? "" : ",") + config::to_json(user_of(user));
-  return ok("[" + body + "]");
-}
+Response list_users(Context& c) { return ok_list(c.auth.users(), user_of); }
 
 Response show_user(const Result<config::User>& user, unsigned status = 200) {
   if (!user) return problem(user.error());
@@ -114,16 +110,9 @@ Response change_user(Context& c, const Request& request, const std::string& name
                                       body.password().empty() ? std::nullopt : std::optional(body.password())));
 }
 
-Response remove_user(Context& c, const std::string& name) {
-  const auto r = c.auth.remove_user(name);
-  return r ? Response{204, "", "", {}} : problem(r.error());
-}
+Response remove_user(Context& c, const std::string& name) { return done(c.auth.remove_user(name)); }
 
-Response list_tokens(Context& c, const Request& request) {
-  std::string body;
-  for (const auto& pass : c.auth.passes(request.caller)) body += (body.empty() ? "" : ",") + config::to_json(token_of(pass));
-  return ok("[" + body + "]");
-}
+Response list_tokens(Context& c, const Request& request) { return ok_list(c.auth.passes(request.caller), token_of); }
 
 Response add_token(Context& c, const Request& request) {
   v1::NewToken body;
@@ -137,10 +126,7 @@ Response add_token(Context& c, const Request& request) {
   return response;
 }
 
-Response revoke_token(Context& c, const Request& request, const std::string& id) {
-  const auto r = c.auth.revoke(request.caller, id);
-  return r ? Response{204, "", "", {}} : problem(r.error());
-}
+Response revoke_token(Context& c, const Request& request, const std::string& id) { return done(c.auth.revoke(request.caller, id)); }
 
 }  // namespace
 
@@ -215,7 +201,7 @@ void add_people_routes(Router& router, const Shared& c) {
               [c](const auto&, const auto& a) { return remove_user(*c, a[0]); }});
   router.add({"GET",
               tokens,
-              "one's own tokens and cookies; an admin's sees everybody's",
+              "one's own tokens and cookies; an admin sees everybody's",
               Access::kViewer,
               {},
               {token.type, true},

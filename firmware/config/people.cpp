@@ -81,38 +81,25 @@ Result<void> People::put_user(const User& user, const std::vector<Pass>& passes)
   return database_error("writing a user", e);
 }
 
-Result<void> People::remove_user(const std::string& name) try {
-  SQLite::Statement remove(*db_, "DELETE FROM user WHERE name = ?");
-  remove.bind(1, name);
-  remove.exec();
+template <class Value>
+Result<void> People::run(const char* sql, const Value& value) try {
+  SQLite::Statement statement(*db_, sql);
+  statement.bind(1, value);
+  statement.exec();
   return {};
 } catch (const std::exception& e) {
-  return database_error("removing a user", e);
+  return database_error(sql, e);
 }
+
+Result<void> People::remove_user(const std::string& name) { return run("DELETE FROM user WHERE name = ?", name); }
+Result<void> People::remove_pass(const std::string& id) { return run("DELETE FROM pass WHERE id = ?", id); }
+Result<void> People::remove_expired(uint64_t now_ns) { return run("DELETE FROM pass WHERE expires_ns <= ?", static_cast<int64_t>(now_ns)); }
 
 Result<void> People::add_pass(const Pass& pass) try {
   insert(pass);
   return {};
 } catch (const std::exception& e) {
   return database_error("writing a pass", e);
-}
-
-Result<void> People::remove_pass(const std::string& id) try {
-  SQLite::Statement remove(*db_, "DELETE FROM pass WHERE id = ?");
-  remove.bind(1, id);
-  remove.exec();
-  return {};
-} catch (const std::exception& e) {
-  return database_error("removing a pass", e);
-}
-
-Result<void> People::remove_expired(uint64_t now_ns) try {
-  SQLite::Statement remove(*db_, "DELETE FROM pass WHERE expires_ns <= ?");
-  remove.bind(1, static_cast<int64_t>(now_ns));
-  remove.exec();
-  return {};
-} catch (const std::exception& e) {
-  return database_error("removing passes", e);
 }
 
 }  // namespace sluice::config

@@ -58,6 +58,8 @@ class People {
  private:
   explicit People(std::unique_ptr<SQLite::Database> db);
   void insert(const Pass& pass);
+  template <class Value>
+  Result<void> run(const char* sql, const Value& value);
 
   std::unique_ptr<SQLite::Database> db_;
 };

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <thread>
 
 #include "api/rates.h"
@@ -46,16 +47,24 @@ struct Telemetry final : api::Telemetry {
   Result<void> identify(const std::string&, uint32_t) override { return {}; }
 };
 
-/// What a stream has said until it says this; the guard is against hanging.
+/// Asks a stream for parts, as the server does, until this holds of one (nothing: it has ended); the count is a guard against hanging.
+void ask_until(api::Stream& stream, const std::function<bool(const std::optional<std::string>&)>& holds) {
+  constexpr auto kPause = std::chrono::milliseconds(10);  // between two looks
+  for (int i = 0; i < 3000; ++i) {
+    if (holds(stream.next())) return;
+    std::this_thread::sleep_for(kPause);
+  }
+  FAIL("what was waited for did not come");
+}
+
+/// What a stream has said until it says this.
 std::string until(api::Stream& stream, const std::string& wanted) {
   std::string said;
-  for (int i = 0; i < 3000 && said.find(wanted) == std::string::npos; ++i) {
-    const auto part = stream.next();
-    REQUIRE(part);
+  ask_until(stream, [&](const std::optional<std::string>& part) {
+    REQUIRE_MESSAGE(part, "the stream ended after: ", said);
     said += *part;
-    if (part->empty()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  REQUIRE_MESSAGE(said.find(wanted) != std::string::npos, said);
+    return said.find(wanted) != std::string::npos;
+  });
   return said;
 }
 
@@ -123,14 +132,10 @@ TEST_CASE("events: who may no longer listen is told no more, and there are no mo
   REQUIRE(stream);
   (void)until(**stream, "event: rates");
   may = false;
-  bool ended = false;
-  for (int i = 0; i < 3000 && !ended; ++i) {
-    const auto part = (*stream)->next();
-    ended = !part;
+  ask_until(**stream, [](const std::optional<std::string>& part) {
     if (part) CHECK(part->empty());
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  CHECK(ended);
+    return !part;
+  });
   stream->reset();
   std::vector<std::shared_ptr<api::Stream>> all;
   for (unsigned user = 0; user < api::Events::kMostListeners / api::Events::kMostOfOneUser; ++user) {
