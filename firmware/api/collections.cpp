@@ -148,6 +148,7 @@ void add_collection_routes(Router& router, const Shared& c) {
   for (const auto* collection : config::collections()) {
     const std::string base = "/api/v1/" + collection->name(), one = base + "/{name}", word = config::singular(collection);
     const Body body{collection->message_type()};
+    const Access changing = config::is_about_people(collection) ? Access::kAdmin : Access::kOperator;
     router.add({"GET",
                 base,
                 "all " + word + "s",
@@ -157,7 +158,7 @@ void add_collection_routes(Router& router, const Shared& c) {
                 view_parameters(page_parameters()),
                 200,
                 [c, collection](const auto& r, const auto&) { return list_resources(*c, collection, r); }});
-    router.add({"POST", base, "makes a " + word, Access::kOperator, body, body, change_parameters(), 201,
+    router.add({"POST", base, "makes a " + word, changing, body, body, change_parameters(), 201,
                 [c, collection](const auto& r, const auto&) { return post_resource(*c, collection, r); }});
     router.add({"GET",
                 one,
@@ -171,20 +172,19 @@ void add_collection_routes(Router& router, const Shared& c) {
     router.add({"PUT",
                 one,
                 "makes or replaces a " + word,
-                Access::kOperator,
+                changing,
                 body,
                 body,
                 change_parameters(),
                 200,
                 [c, collection](const auto& r, const auto& a) { return put_resource(*c, collection, r, a[0]); },
                 {201}});
-    router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", Access::kOperator, body, body,
-                change_parameters(), 200,
-                [c, collection](const auto& r, const auto& a) { return patch_resource(*c, collection, r, a[0]); }});
+    router.add({"PATCH", one, "changes some fields of a " + word + " (merge patch, RFC 7396)", changing, body, body, change_parameters(),
+                200, [c, collection](const auto& r, const auto& a) { return patch_resource(*c, collection, r, a[0]); }});
     router.add({"DELETE",
                 one,
                 "removes a " + word + " that nothing refers to",
-                Access::kOperator,
+                changing,
                 {},
                 {},
                 change_parameters(),
@@ -193,7 +193,7 @@ void add_collection_routes(Router& router, const Shared& c) {
     router.add({"POST",
                 one + ":rename",
                 "gives a " + word + " another name; id, references and counters stay",
-                Access::kOperator,
+                changing,
                 {v1::Rename::descriptor()},
                 body,
                 change_parameters(),

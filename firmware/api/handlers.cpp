@@ -138,7 +138,9 @@ std::vector<Parameter> commit_parameters() {
            Parameter::Type::kNumber, 1, kLongestConfirmTimeout}};
 }
 
-config::Author author_of(const Request& request) { return {request.caller.user, parameter(request, "comment")}; }
+config::Author author_of(const Request& request) {
+  return {request.caller.user, parameter(request, "comment"), request.caller.role == v1::AccessRole::ADMIN};
+}
 
 config::Asker asker_of(const Request& request) { return {request.caller.user, request.caller.role == v1::AccessRole::ADMIN}; }
 

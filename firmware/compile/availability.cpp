@@ -69,10 +69,8 @@ constexpr std::array kUnavailable{
     Unavailable{"maps.destinations.operations.encapsulate", "tunnels as destinations"},
     Unavailable{"maps.destinations.profile", "operation profiles"},
     Unavailable{"maps.schedule", "schedules"},
-    Unavailable{"tunnels", "tunnels"},
-    Unavailable{"dedup_domains", "deduplication"},
-    Unavailable{"tenants", "tenants"},
-    Unavailable{"grants", "grants"},
+    Unavailable{"dedup_domains.ports", "deduplication"},
+    Unavailable{"tenants.ports", "tenants"},
 };
 
 const Unavailable* find(std::string_view field) {

@@ -35,6 +35,7 @@ class Compilation {
     if (auto r = ports(); !r) return r.error();
     if (auto r = sources(); !r) return r.error();
     if (auto r = groups(); !r) return r.error();
+    if (auto r = tunnels(); !r) return r.error();
     // The operator's order, collectors behind all others, disabled maps (in the plan for their counters alone) last.
     for (const MapTurn turn : {MapTurn::kNormal, MapTurn::kCollector, MapTurn::kDisabled})
       for (int i = 0; i < config_.maps_size(); ++i)
@@ -113,6 +114,18 @@ class Compilation {
       if (!b) return b.error();
       if (*a == *b) return invalid(path + ".b", "is the same port as a; a TAP pair is two ports");
       source_sets_[pair.id()].set(*a).set(*b);
+    }
+    return {};
+  }
+
+  /// Nothing uses them yet; what a later version would refuse is refused now.
+  Result<void> tunnels() {
+    for (int i = 0; i < config_.tunnels_size(); ++i) {
+      const auto found = ports_.find(config_.tunnels(i).port());
+      const std::string path = indexed("tunnels", i) + ".port";
+      if (found == ports_.end()) return invalid(path, "there is no port \"" + config_.tunnels(i).port() + "\"");
+      if (found->second.role != v1::PortRole::HYBRID)
+        return invalid(path, "\"" + found->second.name + "\" has no addresses; a tunnel ends at a HYBRID port");
     }
     return {};
   }

@@ -150,7 +150,8 @@ Result<Outcome> Configuration::commit_draft(const Author& author, const Asker& a
   if (!config) return config.error();
   if (auto r = check_references(*config); !r)
     return Error{ErrorCode::kConflict, r.error().field_path, "was removed meanwhile by somebody else: " + r.error().message};
-  auto outcome = install({author.name, author.comment.empty() ? draft->comment : author.comment}, std::move(*config), options);
+  auto outcome =
+      install({author.name, author.comment.empty() ? draft->comment : author.comment, author.administers}, std::move(*config), options);
   // Should the power fail before the draft is gone, it is one that changes nothing any more.
   if (outcome && !options.dry_run)
     if (auto r = store_.remove_draft(id); !r) return r.error();

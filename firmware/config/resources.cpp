@@ -125,6 +125,8 @@ const std::vector<Collection>& collections() {
   return all;
 }
 
+bool is_about_people(Collection collection) { return collection->name() == "tenants" || collection->name() == "grants"; }
+
 Collection find_collection(const std::string& name) {
   for (const auto* c : collections())
     if (c->name() == name) return c;

@@ -18,6 +18,8 @@ namespace sluice::config {
 using Collection = const google::protobuf::FieldDescriptor*;
 
 [[nodiscard]] const std::vector<Collection>& collections();
+/// Who may do what: its resources are for admins to change.
+[[nodiscard]] bool is_about_people(Collection collection);
 /// Null if there is none of this name.
 [[nodiscard]] Collection find_collection(const std::string& name);
 /// "tool group" for "tool_groups": one of them, in words.

@@ -20,6 +20,7 @@ namespace sluice::config {
 struct Author {
   std::string name;
   std::string comment;
+  bool administers = false;  ///< may decide who may do what: changes tenants and grants
 };
 
 /// A revision that is undone unless it is confirmed.

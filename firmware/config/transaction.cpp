@@ -13,6 +13,17 @@ namespace {
 
 std::string number(uint64_t revision) { return "revision " + std::to_string(revision); }
 
+/// Whatever the way: a resource's own route, the whole configuration, a draft, a rollback.
+Result<void> may_make(const Author& author, const std::vector<v1::ResourceChange>& changes) {
+  if (author.administers) return {};
+  for (const auto& change : changes)
+    if (const auto* collection = find_collection(change.collection()); collection && is_about_people(collection))
+      return Error{
+          ErrorCode::kForbidden, change.collection(),
+          "only an ADMIN changes who may do what: " + singular(collection) + " \"" + change.name() + "\" would be another, or gone"};
+  return {};
+}
+
 }  // namespace
 
 Result<void> Configuration::load() {
@@ -111,9 +122,11 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     }
     return Outcome{revision_, false, "", {}, {}};
   }
+  auto changes = diff(with_names(config_), with_names(next));
+  if (auto r = may_make(author, changes); !r) return r.error();
   const auto cost = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
   if (!cost) return cost.error();
-  Outcome outcome{revision_, true, "", diff(with_names(config_), with_names(next)), *cost};
+  Outcome outcome{revision_, true, "", std::move(changes), *cost};
   if (options.dry_run) return outcome;
 
   const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
@@ -213,7 +226,8 @@ std::optional<std::chrono::steady_clock::time_point> Configuration::undo_unconfi
   for (const auto& one : all) {
     if (one.deadline > now) continue;
     // What was in force before may be again, whatever the devices of today say.
-    const auto undone = revert_locked({"sluice", number(one.revision) + " was not confirmed in time"}, one.revision, {}, Purpose::kResume);
+    const auto undone =
+        revert_locked({"sluice", number(one.revision) + " was not confirmed in time", true}, one.revision, {}, Purpose::kResume);
     if (undone) continue;
     const auto& error = undone.error();
     const bool passes =

@@ -326,6 +326,8 @@ api::Access expected(const api::Route& route) {
   if (self.contains(name)) return api::Access::kSelf;
   if (route.pattern.starts_with("/api/v1/users")) return api::Access::kAdmin;
   if (route.pattern.starts_with("/api/v1/drafts")) return api::Access::kOperator;  // of those who may edit
+  const bool about_people = route.pattern.starts_with("/api/v1/tenants") || route.pattern.starts_with("/api/v1/grants");
+  if (about_people && route.method != "GET") return api::Access::kAdmin;
   return route.method == "GET" || changes_nothing.contains(name) ? api::Access::kViewer : api::Access::kOperator;
 }
 

@@ -116,7 +116,7 @@ void walk(const pb::Descriptor& type, const std::vector<const pb::FieldDescripto
 }
 
 /// May be defined before the engine can use them: whatever would refer to them from a port or a map is refused.
-const std::set<std::string> kDefinitions{"filters", "address_sets", "operation_profiles", "schedules"};
+const std::set<std::string> kDefinitions{"filters", "address_sets", "operation_profiles", "schedules", "tunnels", "dedup_domains", "tenants", "grants"};
 
 bool is_listed(const std::string& path) {
   for (const auto& u : compile::unavailable())

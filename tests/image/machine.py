@@ -32,6 +32,8 @@ NIC = ("disable-legacy=on,iommu_platform=on,csum=off,gso=off,guest_csum=off,gues
 # Seconds; a guard against hanging alone: an emulated machine on a busy one is slow.
 PATIENCE = 400
 MANAGEMENT_MAC = "52:54:00:00:aa:01"
+SPARE_MAC = "52:54:00:00:aa:02"
+LIGHT = 0xE00  # LED Control of the spare card: Intel 82574 datasheet, section 10.2.2.8
 
 
 def mac_of(port):
@@ -342,6 +344,9 @@ class Machine:
                 if self.onboard:
                     line += ["-smbios", "type=41,designation=LAN,instance=1,kind=ethernet,pcidev=nic-management"]
                 continue
+            if name == "spare":  # no cable, no port: a card with lights, whose registers are watched
+                line += ["-device", f"e1000e,mac={SPARE_MAC},addr={slot:#x},romfile=", "-trace", f"e1000e_core_write,file={self.folder / 'lights'}"]
+                continue
             path = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
             self.cables[name] = Cable(path)
             line += ["-netdev", f"stream,id={name},server=off,addr.type=unix,addr.path={path}",
@@ -353,6 +358,11 @@ class Machine:
         self.process = subprocess.Popen([str(word) for word in line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(self.folder / "qemu-errors", "w"))  # noqa: SIM115
         return self
+
+    def lights(self):
+        """What was written to the lights of the spare card, one number a time."""
+        written = re.findall(r"register 0x(\w+), \d+ byte\(s\), value: 0x(\w+)", (self.folder / "lights").read_text())
+        return [int(value, 16) for register, value in written if int(register, 16) == LIGHT]
 
     def wait_for_system(self):
         """The machine's own firmware speaks on every NIC, looking for something to boot from: what counts is what comes from the moment that the

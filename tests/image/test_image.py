@@ -18,7 +18,7 @@ LONG = os.environ.get("SLUICE_TIER") == "long"
 COUNT = 20000 if LONG else 1000
 DISK = 4 << 30
 PORTS = ["in1", "in2", "tool1", "tool2"]
-FIRST_SLOTS = {"in1": 3, "in2": 5, "tool1": 6, "tool2": 7, "management": 9}
+FIRST_SLOTS = {"in1": 3, "in2": 5, "tool1": 6, "tool2": 7, "spare": 8, "management": 9}
 SECOND_SLOTS = {"tool2": 3, "management": 4, "tool1": 5, "in1": 9}  # another order, and in2 is gone
 SS = "LD_LIBRARY_PATH=/run/agent /run/agent/ss "
 
@@ -180,6 +180,14 @@ class Flashed(unittest.TestCase):
             self.assertEqual(answer.status, 409, answer.body)
             self.assertIn("management port", answer.body)
 
+    def test_1_a_card_that_is_no_port_yet_is_told_apart_by_its_blinking_light(self):
+        [card] = [d for d in self.api.get("/devices") if d["mac"] == machine.SPARE_MAC]
+        self.assertEqual((card["driver"], card["port"], card["management"]), ("e1000e", "", False))
+        before = self.first.lights()
+        answer = self.api.ask("POST", f"/api/v1/devices/{machine.SPARE_MAC}:identify", {"seconds": 1})
+        self.assertEqual(answer.status, 204, answer.body)
+        wait_for(lambda: len(set(self.first.lights()[len(before):])) >= 2, "a light that is switched on, and back")
+
     def test_1_ports_have_zero_copy_as_status_and_the_kernel_say(self):
         for port in self.api.get("/status")["ports"]:
             self.assertEqual([q["mode"] for q in port["queues"]], ["ZERO_COPY"], port)
@@ -190,7 +198,7 @@ class Flashed(unittest.TestCase):
 
     def test_1_the_readmes_way_to_log_in_works(self):
         self.assertIn("ingerprint=" + self.page["fingerprint"], self.printed)
-        self.assertEqual(len(json.loads(self.printed[self.printed.index("["):])), len(PORTS) + 1)
+        self.assertEqual(len(json.loads(self.printed[self.printed.index("["):])), len(PORTS) + 2)
         # By the password that it sets: nobody logs in by the secret any more.
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": machine.PASSWORD}).status, 200)
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": self.page["secret"]}).status, 401)
@@ -247,7 +255,7 @@ class Flashed(unittest.TestCase):
         states = dict(line.replace("ADMIN_STATE=", "").split() for line in listed.splitlines())
         device = self.agent.run(". /run/sluice-setup/management; echo $MANAGEMENT_DEVICE")
         self.assertEqual([name for name, state in states.items() if state != "unmanaged"], [device], listed)
-        self.assertEqual(len(states), len(PORTS) + 2, listed)  # the management port and loopback
+        self.assertEqual(len(states), len(PORTS) + 3, listed)  # the management port, the spare card and loopback
         addressed = {line.split()[-1] for line in self.agent.run("cat /proc/net/if_inet6").splitlines()}
         self.assertEqual(addressed - {"lo"}, {device})
 
