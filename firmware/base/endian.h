@@ -23,6 +23,10 @@ inline uint64_t read_be64(const std::byte* p) {
   std::memcpy(&v, p, sizeof v);
   return __builtin_bswap64(v);
 }
+inline void write_be16(std::byte* p, uint16_t v) {
+  v = __builtin_bswap16(v);
+  std::memcpy(p, &v, sizeof v);
+}
 inline void write_be32(std::byte* p, uint32_t v) {
   v = __builtin_bswap32(v);
   std::memcpy(p, &v, sizeof v);

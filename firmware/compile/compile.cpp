@@ -34,6 +34,7 @@ class Compilation {
     if (auto r = check_available(config_); !r) return r.error();
     if (auto r = ports(); !r) return r.error();
     if (auto r = sources(); !r) return r.error();
+    if (auto r = address_sets(); !r) return r.error();
     if (auto r = groups(); !r) return r.error();
     if (auto r = tunnels(); !r) return r.error();
     // The operator's order, collectors behind all others, disabled maps (in the plan for their counters alone) last.
@@ -41,7 +42,9 @@ class Compilation {
       for (int i = 0; i < config_.maps_size(); ++i)
         if (turn_of(config_.maps(i)) == turn)
           if (auto r = map(config_.maps(i), indexed("maps", i)); !r) return r.error();
-    out_.snapshot->classifier = Classifier(std::move(classifier_maps_));
+    auto classifier = Classifier::make(std::move(classifier_maps_));
+    if (!classifier) return classifier.error();
+    out_.snapshot->classifier = std::move(*classifier);
     out_.snapshot->used = {.ports = kMaxPorts, .legs = leg_slots_.used(), .maps = map_slots_.used(), .rules = rule_slots_.used()};
     return std::move(out_);
   }
@@ -114,7 +117,19 @@ class Compilation {
       if (!b) return b.error();
       if (*a == *b) return invalid(path + ".b", "is the same port as a; a TAP pair is two ports");
       source_sets_[pair.id()].set(*a).set(*b);
+      sides_[pair.id()] = {*a, *b};
     }
+    return {};
+  }
+
+  Result<void> address_sets() {
+    for (int i = 0; i < config_.address_sets_size(); ++i) {
+      const auto& set = config_.address_sets(i);
+      auto values = compile_address_set(set, indexed("address_sets", i));
+      if (!values) return values.error();
+      matches_.address_sets.emplace(set.id(), std::move(*values));
+    }
+    for (int i = 0; i < config_.filters_size(); ++i) filter_index_.emplace(config_.filters(i).id(), i);
     return {};
   }
 
@@ -199,20 +214,33 @@ class Compilation {
     return compile_vlans(sources, path, out);
   }
 
+  /// What a rule asks for: its own match, or a named filter's.
+  Result<RuleMatch> match(const v1::Rule& rule, const std::string& path, const MatchContext& context) {
+    if (rule.filter().empty()) return compile_match(rule.match(), path + ".match", context);
+    const auto found = filter_index_.find(rule.filter());
+    if (found == filter_index_.end()) return invalid(path + ".filter", "there is no filter \"" + rule.filter() + "\"");
+    return compile_filter(config_.filters(found->second), indexed("filters", found->second), context);
+  }
+
   Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
+    matches_.a.reset(), matches_.b.reset();
+    for (const auto& pair : map.sources().tap_pairs()) {
+      matches_.a.set(sides_.at(pair).first);
+      matches_.b.set(sides_.at(pair).second);
+    }
     for (int i = 0; i < map.rules_size(); ++i) {
       const auto& rule = map.rules(i);
       const std::string here = indexed(path + ".rules", i);
       if (rule.action() == v1::Action::UNSPECIFIED) return invalid(here + ".action", "must be PASS or DROP");
-      auto match = compile_match(rule.match(), here + ".match");
-      if (!match) return match.error();
+      auto asked = match(rule, here, matches_);
+      if (!asked) return asked.error();
       const auto slot = rule_slots_.of(rule.id());
       if (!slot)
         return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
       const bool pass = rule.action() == v1::Action::PASS;
       plan.rules.push_back({rule.id(), *slot, pass});
       if (rule.has_enabled() && !rule.enabled()) continue;
-      out.rules.push_back({std::move(*match), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
+      out.rules.push_back({std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
       out_.snapshot->rule_slots.push_back(*slot);
     }
     return {};
@@ -279,6 +307,9 @@ class Compilation {
   std::vector<ClassifierMap> classifier_maps_;
   std::map<std::string, PortPlan> ports_;
   std::map<std::string, std::bitset<128>> source_sets_;
+  std::map<std::string, std::pair<PortSlot, PortSlot>> sides_;  ///< A and B, by TAP pair
+  std::map<std::string, int> filter_index_;
+  MatchContext matches_;  ///< of the map at hand
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;
 };

@@ -1,65 +1,371 @@
 #include "compile/match.h"
 
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "compile/values.h"
+
 namespace sluice::compile {
 namespace {
 
-Error bad(const std::string& path, int i, const std::string& value, const char* expected) {
-  return {ErrorCode::kInvalid, path + "[" + std::to_string(i) + "]", "\"" + value + "\" is not " + expected};
-}
+/// What a match asks for, as alternatives of criteria. `not` turns the answer of a field round; a packet without the field answers no to
+/// both, so that the complement of its values is all there is to it.
+class MatchCompilation {
+ public:
+  MatchCompilation(const v1::Match& match, const std::string& path, const MatchContext& context)
+      : match_(match), path_(path), context_(context), inner_(match.layer() == v1::Layer::INNER) {}
 
-Result<void> prefixes(const auto& texts, const std::string& path, std::vector<Prefix>& out) {
-  for (int i = 0; i < texts.size(); ++i) {
-    const auto prefix = parse_prefix(texts[i]);
-    if (!prefix) return bad(path, i, texts[i], "an address or a prefix without host bits, such as 10.0.0.0/8 or 2001:db8::/32");
-    out.push_back(*prefix);
+  Result<RuleMatch> run() {
+    if (auto r = negations(); !r) return r.error();
+    if (auto r = link(); !r) return r.error();
+    if (auto r = ip(); !r) return r.error();
+    if (auto r = transport(); !r) return r.error();
+    if (auto r = tunnel(); !r) return r.error();
+    if (auto r = bytes(); !r) return r.error();
+    if (!negated_.empty())
+      return Error{ErrorCode::kInvalid, path_ + ".not", "negates " + *negated_.begin() + ", which this match does not ask for"};
+    if (match_.bidirectional()) add_swapped();
+    if (remainder_)
+      for (Alternative& alternative : out_.alternatives) alternative.remainder = remainder_;
+    return std::move(out_);
   }
-  return {};
-}
 
-Result<void> ranges(const auto& texts, const std::string& path, uint32_t max, const char* expected, std::vector<Range>& out) {
-  for (int i = 0; i < texts.size(); ++i) {
-    const auto range = parse_range(texts[i], max);
-    if (!range) return bad(path, i, texts[i], expected);
-    out.push_back(*range);
+ private:
+  using Criteria = std::vector<Criterion>;
+
+  Result<void> negations() {
+    static const std::set<std::string> kFields = {"ethernet.src",
+                                                  "ethernet.dst",
+                                                  "ethernet.ethertype",
+                                                  "vlan.id",
+                                                  "vlan.pcp",
+                                                  "mpls.label",
+                                                  "ip.version",
+                                                  "ip.src",
+                                                  "ip.dst",
+                                                  "ip.addr",
+                                                  "ip.src_set",
+                                                  "ip.dst_set",
+                                                  "ip.addr_set",
+                                                  "ip.endpoint",
+                                                  "ip.protocol",
+                                                  "ip.dscp",
+                                                  "ip.ecn",
+                                                  "ip.ttl",
+                                                  "ip.fragment",
+                                                  "ip.length",
+                                                  "l4.src_port",
+                                                  "l4.dst_port",
+                                                  "l4.port",
+                                                  "l4.tcp_flags",
+                                                  "icmp.type",
+                                                  "icmp.code",
+                                                  "tunnel.kind",
+                                                  "tunnel.vni",
+                                                  "tunnel.gre_key",
+                                                  "tunnel.gtp_teid",
+                                                  "tunnel.erspan_session",
+                                                  "direction",
+                                                  "present",
+                                                  "bytes"};
+    for (int i = 0; i < match_.not__size(); ++i) {
+      if (!kFields.contains(match_.not_(i))) return bad_entry(path_ + ".not", i, match_.not_(i), "a field of a match, such as ip.src");
+      negated_.insert(match_.not_(i));
+    }
+    return {};
   }
-  return {};
-}
 
-constexpr const char* kPorts = "a port or a range of ports, such as 443 or 8000-8100";
-constexpr const char* kVlans = "a VLAN id or a range of them, such as 100 or 100-199";
-constexpr uint32_t kMaxPort = 65535;
-constexpr uint32_t kMaxVlan = 4095;
+  /// Every alternative so far with each of these.
+  void both(const std::vector<Criteria>& ways) {
+    std::vector<Alternative> next;
+    for (const Alternative& present : out_.alternatives)
+      for (const Criteria& way : ways) {
+        next.push_back(present);
+        next.back().criteria.insert(next.back().criteria.end(), way.begin(), way.end());
+      }
+    out_.alternatives = std::move(next);
+  }
+
+  Criterion criterion(Field field, std::shared_ptr<const Values> values, bool negated, uint8_t level = 0) const {
+    if (negated) values = std::make_shared<const Values>(complement(*values, field));
+    return {{field, inner_, level}, std::move(values)};
+  }
+  static std::shared_ptr<const Values> shared(Values values) { return std::make_shared<const Values>(std::move(values)); }
+
+  Result<void> ask(Field field, const char* name, Result<Values> values, uint8_t level = 0) {
+    if (!values) return values.error();
+    both({{criterion(field, shared(std::move(*values)), negated_.erase(name) > 0, level)}});
+    return {};
+  }
+  /// Either of two fields has one of the values; negated: neither has.
+  void ask_either(Field one, Field other, const char* name, std::shared_ptr<const Values> values) {
+    const bool negated = negated_.erase(name) > 0;
+    const Criterion a = criterion(one, values, negated), b = criterion(other, values, negated);
+    if (negated) both({{a, b}});
+    else both({{a}, {b}});
+  }
+
+  Result<void> link() {
+    const auto& ethernet = match_.ethernet();
+    if (ethernet.src_size() > 0)
+      if (auto r = ask(Field::kEtherSrc, "ethernet.src", macs_of(ethernet.src(), path_ + ".ethernet.src")); !r) return r;
+    if (ethernet.dst_size() > 0)
+      if (auto r = ask(Field::kEtherDst, "ethernet.dst", macs_of(ethernet.dst(), path_ + ".ethernet.dst")); !r) return r;
+    if (ethernet.ethertype_size() > 0)
+      if (auto r = ask(Field::kEtherType, "ethernet.ethertype", ethertypes_of(ethernet.ethertype(), path_ + ".ethernet.ethertype")); !r)
+        return r;
+    const auto& vlan = match_.vlan();
+    if (vlan.has_level() && (vlan.level() < 1 || vlan.level() > kMaxVlanTags))
+      return Error{ErrorCode::kInvalid, path_ + ".vlan.level", "must be from 1 to 8"};
+    const auto level = static_cast<uint8_t>(vlan.has_level() ? vlan.level() - 1 : 0);
+    if (vlan.id_size() > 0)
+      if (auto r = ask(Field::kVlanId, "vlan.id", numbers_of(vlan.id(), path_ + ".vlan.id", kMaxVlan, kVlansInWords), level); !r) return r;
+    if (vlan.pcp_size() > 0)
+      if (auto r = ask(Field::kVlanPcp, "vlan.pcp", numbers_of(vlan.pcp(), path_ + ".vlan.pcp", 7), level); !r) return r;
+    if (match_.mpls().label_size() > 0)
+      if (auto r = ask(Field::kMplsLabel, "mpls.label", numbers_of(match_.mpls().label(), path_ + ".mpls.label", 1048575)); !r) return r;
+    if (match_.present_size() > 0)
+      if (auto r = ask(Field::kPresence, "present", headers_of(match_.present(), path_ + ".present")); !r) return r;
+    if (match_.direction_size() > 0) {
+      // Of the port, not of a layer; and no port but the TAP pairs' has a direction.
+      const bool negated = negated_.erase("direction") > 0;
+      if (context_.a.none()) return Error{ErrorCode::kInvalid, path_ + ".direction", "needs a map with TAP pairs among its sources"};
+      std::bitset<128> ports;
+      for (const int side : match_.direction()) ports |= side == v1::TapDirection::A ? context_.a : context_.b;
+      if (negated) ports = (context_.a | context_.b) & ~ports;
+      both({{{{Field::kPort}, shared(slots_of(ports))}}});
+    }
+    return {};
+  }
+
+  Result<void> set(const std::string& id, const char* name, const std::string& path, std::shared_ptr<const Values>& out) {
+    const auto found = context_.address_sets.find(id);
+    if (found == context_.address_sets.end()) return Error{ErrorCode::kInvalid, path + name, "there is no address set \"" + id + "\""};
+    out = found->second;
+    return {};
+  }
+
+  Result<void> ip() {
+    const auto& ip = match_.ip();
+    const std::string path = path_ + ".ip.";
+    if (ip.has_version()) {
+      if (ip.version() != 4 && ip.version() != 6) return Error{ErrorCode::kInvalid, path + "version", "must be 4 or 6"};
+      if (auto r = ask(Field::kIpVersion, "ip.version", Values{{{ip.version(), ip.version()}}, {}}); !r) return r;
+    }
+    if (ip.src_size() > 0)
+      if (auto r = ask(Field::kSrc, "ip.src", addresses_of(ip.src(), path + "src")); !r) return r;
+    if (ip.dst_size() > 0)
+      if (auto r = ask(Field::kDst, "ip.dst", addresses_of(ip.dst(), path + "dst")); !r) return r;
+    if (ip.addr_size() > 0) {
+      auto values = addresses_of(ip.addr(), path + "addr");
+      if (!values) return values.error();
+      ask_either(Field::kSrc, Field::kDst, "ip.addr", shared(std::move(*values)));
+    }
+    std::shared_ptr<const Values> of_set;
+    if (!ip.src_set().empty()) {
+      if (auto r = set(ip.src_set(), "src_set", path, of_set); !r) return r;
+      both({{criterion(Field::kSrc, of_set, negated_.erase("ip.src_set") > 0)}});
+    }
+    if (!ip.dst_set().empty()) {
+      if (auto r = set(ip.dst_set(), "dst_set", path, of_set); !r) return r;
+      both({{criterion(Field::kDst, of_set, negated_.erase("ip.dst_set") > 0)}});
+    }
+    if (!ip.addr_set().empty()) {
+      if (auto r = set(ip.addr_set(), "addr_set", path, of_set); !r) return r;
+      ask_either(Field::kSrc, Field::kDst, "ip.addr_set", of_set);
+    }
+    if (ip.has_endpoint())
+      if (auto r = endpoint(ip.endpoint(), path + "endpoint"); !r) return r;
+    if (ip.protocol_size() > 0)
+      if (auto r = ask(Field::kProtocol, "ip.protocol", protocols_of(ip.protocol(), path + "protocol")); !r) return r;
+    if (ip.dscp_size() > 0)
+      if (auto r = ask(Field::kDscp, "ip.dscp", numbers_of(ip.dscp(), path + "dscp", 63)); !r) return r;
+    if (ip.ecn_size() > 0)
+      if (auto r = ask(Field::kEcn, "ip.ecn", numbers_of(ip.ecn(), path + "ecn", 3)); !r) return r;
+    if (ip.ttl_size() > 0)
+      if (auto r = ask(Field::kTtl, "ip.ttl", numbers_of(ip.ttl(), path + "ttl", 255)); !r) return r;
+    if (ip.fragment_size() > 0)
+      if (auto r = ask(Field::kFragment, "ip.fragment", enumerated(ip.fragment())); !r) return r;
+    if (ip.length_size() > 0)
+      if (auto r = ask(Field::kLength, "ip.length", numbers_of(ip.length(), path + "length", 65575)); !r) return r;
+    return {};
+  }
+
+  /// Address and port of one side. Negated: of neither.
+  Result<void> endpoint(const v1::Endpoint& endpoint, const std::string& path) {
+    std::vector<std::pair<Field, Field>> fields;  // as source, as destination
+    std::vector<std::shared_ptr<const Values>> values;
+    if (endpoint.addr_size() > 0) {
+      auto some = addresses_of(endpoint.addr(), path + ".addr");
+      if (!some) return some.error();
+      fields.emplace_back(Field::kSrc, Field::kDst);
+      values.push_back(shared(std::move(*some)));
+    }
+    if (endpoint.port_size() > 0) {
+      auto some = numbers_of(endpoint.port(), path + ".port", kMaxPort, kPortsInWords);
+      if (!some) return some.error();
+      fields.emplace_back(Field::kSrcPort, Field::kDstPort);
+      values.push_back(shared(std::move(*some)));
+    }
+    if (fields.empty()) return Error{ErrorCode::kInvalid, path, "must have an addr or a port"};
+    const bool negated = negated_.erase("ip.endpoint") > 0;
+    if (!negated) {
+      std::vector<Criteria> ways(2);
+      for (std::size_t f = 0; f < fields.size(); ++f) {
+        ways[0].push_back(criterion(fields[f].first, values[f], false));
+        ways[1].push_back(criterion(fields[f].second, values[f], false));
+      }
+      both(ways);
+      return {};
+    }
+    // Each side differs in its address or in its port; a packet without either field is none of the two.
+    for (const bool as_destination : {false, true}) {
+      std::vector<Criteria> ways;
+      for (std::size_t f = 0; f < fields.size(); ++f) {
+        Criteria way;
+        for (std::size_t other = 0; other < fields.size(); ++other) {
+          const Field field = as_destination ? fields[other].second : fields[other].first;
+          way.push_back(other == f ? criterion(field, values[other], true) : criterion(field, shared({}), true));
+        }
+        ways.push_back(std::move(way));
+      }
+      both(ways);
+    }
+    return {};
+  }
+
+  Result<void> transport() {
+    const auto& l4 = match_.l4();
+    const std::string path = path_ + ".l4.";
+    if (l4.src_port_size() > 0)
+      if (auto r = ask(Field::kSrcPort, "l4.src_port", numbers_of(l4.src_port(), path + "src_port", kMaxPort, kPortsInWords)); !r) return r;
+    if (l4.dst_port_size() > 0)
+      if (auto r = ask(Field::kDstPort, "l4.dst_port", numbers_of(l4.dst_port(), path + "dst_port", kMaxPort, kPortsInWords)); !r) return r;
+    if (l4.port_size() > 0) {
+      auto values = numbers_of(l4.port(), path + "port", kMaxPort, kPortsInWords);
+      if (!values) return values.error();
+      ask_either(Field::kSrcPort, Field::kDstPort, "l4.port", shared(std::move(*values)));
+    }
+    if (l4.tcp_flags_size() > 0)
+      if (auto r = ask(Field::kTcpFlags, "l4.tcp_flags", tcp_flags_of(l4.tcp_flags(), path + "tcp_flags")); !r) return r;
+    const auto& icmp = match_.icmp();
+    if (icmp.type_size() > 0)
+      if (auto r = ask(Field::kIcmpType, "icmp.type", numbers_of(icmp.type(), path_ + ".icmp.type", 255)); !r) return r;
+    if (icmp.code_size() > 0)
+      if (auto r = ask(Field::kIcmpCode, "icmp.code", numbers_of(icmp.code(), path_ + ".icmp.code", 255)); !r) return r;
+    return {};
+  }
+
+  Result<void> tunnel() {
+    const auto& tunnel = match_.tunnel();
+    const std::string path = path_ + ".tunnel.";
+    const bool inner = std::exchange(inner_, false);  // the header between the layers belongs to the packet
+    if (tunnel.kind_size() > 0)
+      if (auto r = ask(Field::kTunnelKind, "tunnel.kind", enumerated(tunnel.kind())); !r) return r;
+    if (tunnel.vni_size() > 0)
+      if (auto r = ask(Field::kVni, "tunnel.vni", numbers_of(tunnel.vni(), path + "vni", 16777215)); !r) return r;
+    if (tunnel.gre_key_size() > 0)
+      if (auto r = ask(Field::kGreKey, "tunnel.gre_key", numbers_of(tunnel.gre_key(), path + "gre_key", 4294967295)); !r) return r;
+    if (tunnel.erspan_session_size() > 0)
+      if (auto r = ask(Field::kErspanSession, "tunnel.erspan_session", numbers_of(tunnel.erspan_session(), path + "erspan_session", 1023));
+          !r)
+        return r;
+    if (tunnel.gtp_teid_size() > 0)
+      if (auto r = ask(Field::kTeid, "tunnel.gtp_teid", numbers_of(tunnel.gtp_teid(), path + "gtp_teid", 4294967295)); !r) return r;
+    inner_ = inner;
+    return {};
+  }
+
+  Result<void> bytes() {
+    if (match_.bytes().empty()) return {};
+    auto remainder = std::make_shared<Remainder>();
+    remainder->inner = inner_;
+    remainder->patterns_negated = negated_.erase("bytes") > 0;
+    for (int i = 0; i < match_.bytes_size(); ++i) {
+      const auto& asked = match_.bytes(i);
+      const std::string path = path_ + ".bytes[" + std::to_string(i) + "]";
+      BytePattern pattern;
+      switch (asked.anchor()) {
+        case v1::Anchor::FRAME: pattern.anchor = Anchor::kFrame; break;
+        case v1::Anchor::L3: pattern.anchor = Anchor::kL3; break;
+        case v1::Anchor::L4: pattern.anchor = Anchor::kL4; break;
+        case v1::Anchor::PAYLOAD: pattern.anchor = Anchor::kPayload; break;
+        default: return Error{ErrorCode::kInvalid, path + ".anchor", "must be FRAME, L3, L4 or PAYLOAD"};
+      }
+      if (asked.value().empty()) return Error{ErrorCode::kInvalid, path + ".value", "is required"};
+      if (!asked.mask().empty() && asked.mask().size() != asked.value().size())
+        return Error{ErrorCode::kInvalid, path + ".mask", "must be as long as value"};
+      pattern.offset = asked.offset();
+      for (std::size_t b = 0; b < asked.value().size(); ++b) {
+        pattern.mask.push_back(static_cast<std::byte>(asked.mask().empty() ? '\xFF' : asked.mask()[b]));
+        pattern.value.push_back(static_cast<std::byte>(asked.value()[b]) & pattern.mask.back());
+      }
+      remainder->patterns.push_back(std::move(pattern));
+    }
+    remainder_ = std::move(remainder);
+    return {};
+  }
+
+  /// The same with every source and destination exchanged.
+  void add_swapped() {
+    const auto other = [](Field field) {
+      switch (field) {
+        case Field::kSrc: return Field::kDst;
+        case Field::kDst: return Field::kSrc;
+        case Field::kSrcPort: return Field::kDstPort;
+        case Field::kDstPort: return Field::kSrcPort;
+        case Field::kEtherSrc: return Field::kEtherDst;
+        case Field::kEtherDst: return Field::kEtherSrc;
+        default: return field;
+      }
+    };
+    const std::size_t n = out_.alternatives.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      Alternative swapped = out_.alternatives[i];
+      bool differs = false;
+      for (Criterion& criterion : swapped.criteria) {
+        const Field field = other(criterion.where.field);
+        differs |= field != criterion.where.field;
+        criterion.where.field = field;
+      }
+      if (differs) out_.alternatives.push_back(std::move(swapped));
+    }
+  }
+
+  const v1::Match& match_;
+  const std::string& path_;
+  const MatchContext& context_;
+  bool inner_;
+  std::set<std::string> negated_;
+  RuleMatch out_{{Alternative{}}};
+  std::shared_ptr<Remainder> remainder_;
+};
 
 }  // namespace
 
-Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path) {
-  RuleMatch out;
-  out.bidirectional = match.bidirectional();
-  const auto& ip = match.ip();
-  if (ip.has_version()) {
-    if (ip.version() != 4 && ip.version() != 6) return Error{ErrorCode::kInvalid, path + ".ip.version", "must be 4 or 6"};
-    out.ip_version = static_cast<uint8_t>(ip.version());
+Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path, const MatchContext& context) {
+  return MatchCompilation(match, path, context).run();
+}
+
+Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& path, const MatchContext& context) {
+  RuleMatch any;
+  for (int i = 0; i < filter.matches_size(); ++i) {
+    auto one = compile_match(filter.matches(i), path + ".matches[" + std::to_string(i) + "]", context);
+    if (!one) return one;
+    std::move(one->alternatives.begin(), one->alternatives.end(), std::back_inserter(any.alternatives));
   }
-  if (auto r = prefixes(ip.src(), path + ".ip.src", out.src); !r) return r.error();
-  if (auto r = prefixes(ip.dst(), path + ".ip.dst", out.dst); !r) return r.error();
-  if (auto r = prefixes(ip.addr(), path + ".ip.addr", out.addr); !r) return r.error();
-  for (int i = 0; i < ip.protocol_size(); ++i) {
-    const auto number = parse_protocol(ip.protocol(i));
-    if (!number) return bad(path + ".ip.protocol", i, ip.protocol(i), "a protocol name or a number from 0 to 255");
-    out.any_protocol = false;
-    out.protocols.set(*number);
-  }
-  const auto& l4 = match.l4();
-  if (auto r = ranges(l4.src_port(), path + ".l4.src_port", kMaxPort, kPorts, out.src_port); !r) return r.error();
-  if (auto r = ranges(l4.dst_port(), path + ".l4.dst_port", kMaxPort, kPorts, out.dst_port); !r) return r.error();
-  if (auto r = ranges(l4.port(), path + ".l4.port", kMaxPort, kPorts, out.port); !r) return r.error();
-  const auto& vlan = match.vlan();
-  if (auto r = ranges(vlan.id(), path + ".vlan.id", kMaxVlan, kVlans, out.vlan_id); !r) return r.error();
-  if (vlan.has_level()) {
-    if (vlan.level() < 1 || vlan.level() > kMaxVlanTags) return Error{ErrorCode::kInvalid, path + ".vlan.level", "must be from 1 to 8"};
-    out.vlan_level = static_cast<uint8_t>(vlan.level());
-  }
-  return out;
+  if (!filter.negate()) return any;
+  auto remainder = std::make_shared<Remainder>();
+  remainder->unless = std::make_shared<const RuleMatch>(std::move(any));
+  return RuleMatch{{Alternative{{}, std::move(remainder)}}};
+}
+
+Result<std::shared_ptr<const Values>> compile_address_set(const v1::AddressSet& set, const std::string& path) {
+  auto values = addresses_of(set.entries(), path + ".entries");
+  if (!values) return values.error();
+  return std::make_shared<const Values>(std::move(*values));
 }
 
 Result<void> compile_vlans(const v1::Sources& sources, const std::string& path, ClassifierMap& out) {
@@ -69,7 +375,7 @@ Result<void> compile_vlans(const v1::Sources& sources, const std::string& path, 
       continue;
     }
     const auto range = parse_range(sources.vlans(i), kMaxVlan);
-    if (!range) return bad(path + ".vlans", i, sources.vlans(i), "a VLAN id, a range of them, or \"untagged\"");
+    if (!range) return bad_entry(path + ".vlans", i, sources.vlans(i), "a VLAN id, a range of them, or \"untagged\"");
     out.vlans.push_back(*range);
   }
   return {};

@@ -1,16 +1,32 @@
 // A rule's match: text of the model to numbers of the classifier.
 #pragma once
 
+#include <bitset>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "base/result.h"
-#include "engine/classify.h"
+#include "engine/classify/classifier.h"
 #include "sluice/v1/config.pb.h"
 
 namespace sluice::compile {
 
+/// What a match may refer to, by id.
+struct MatchContext {
+  std::map<std::string, std::shared_ptr<const Values>> address_sets;
+  /// Ports of the map's TAP pairs that are their side A, and their side B.
+  std::bitset<128> a, b;
+};
+
 /// `path` is the match's place, for errors.
-[[nodiscard]] Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path);
+[[nodiscard]] Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path, const MatchContext& context);
+
+/// Any of a filter's matches, or none of them.
+[[nodiscard]] Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& path, const MatchContext& context);
+
+/// The addresses of a set.
+[[nodiscard]] Result<std::shared_ptr<const Values>> compile_address_set(const v1::AddressSet& set, const std::string& path);
 
 /// A map's VLAN sources into the classifier's form.
 [[nodiscard]] Result<void> compile_vlans(const v1::Sources& sources, const std::string& path, ClassifierMap& out);

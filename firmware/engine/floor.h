@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/classify.h"
+#include "engine/classify/classifier.h"
 #include "engine/counters.h"
 #include "engine/handover.h"
 #include "engine/snapshot.h"

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "engine/classify.h"
+#include "engine/classify/classifier.h"
 #include "engine/drop_reasons.h"
 #include "packet/frame.h"
 #include "port/frame_pool.h"

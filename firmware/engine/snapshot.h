@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/classify.h"
+#include "engine/classify/classifier.h"
 #include "engine/counters.h"
 #include "engine/transform/slice.h"
 #include "port/frame_pool.h"

@@ -189,7 +189,10 @@ class Walk(Described):
         rng = self.rng
         common = {"name": name, "comment": rng.choice(["", "x" * 1024, "seen"]), "labels": rng.choice([{}, {"rack": "4"}]), "owner": rng.choice(["", "ann"])}
         match = rng.choice([{}, {"ip": {"src": ["10.0.0.0/8", "2001:db8::/32"]}}, {"l4": {"port": ["0", "65535", "80-443"]}}, {"vlan": {"id": ["0", "4095"]}},
-                            {"ip": {"version": 6, "protocol": ["tcp", "255"]}}])
+                            {"ip": {"version": 6, "protocol": ["tcp", "255"]}}, {"not": ["ip.ttl"], "layer": "INNER", "ip": {"ttl": ["0-64"], "fragment": ["LATER"]}},
+                            {"ethernet": {"src": ["02:00:00:00:00:00/ff:ff:ff:00:00:00"]}, "l4": {"tcp_flags": ["syn,!ack"]}, "present": [{"header": "MPLS"}]},
+                            {"bytes": [{"anchor": "PAYLOAD", "offset": 9216, "value": "AAEC", "mask": "//8A"}], "tunnel": {"vni": ["0-16777215"]}},
+                            {"bidirectional": True, "ip": {"endpoint": {"addr": ["::/0"], "port": ["53"]}}}, *({"ip": {"addr_set": s}} for s in self.names("address_sets")[:1])])
         special = {
             "ports": {"role": rng.choice(["NETWORK", "TOOL"]), "mtu": rng.choice([1280, 1500, 9216])},
             "port_groups": {"ports": rng.choice([["in1"], ["in1", "in2"]])},

@@ -128,7 +128,10 @@ TEST_CASE("handover: two workers in threads of their own pass packets and copies
   SnapshotPublisher publisher;
   std::array<SnapshotReader, 2> readers;
   for (auto& r : readers) publisher.add(r);
-  const auto snapshot = [&] { return std::make_unique<Snapshot>(*pair.model.compiled.snapshot); };
+  const auto snapshot = [&] {
+    pair.model.apply(test::kPairConfig);
+    return std::move(pair.model.compiled.snapshot);
+  };
   publisher.publish(snapshot());
   constexpr unsigned kPackets = 20'000;
   for (unsigned i = 0; i < kPackets; ++i) pair.send(i % 40, i);
@@ -147,6 +150,7 @@ TEST_CASE("handover: two workers in threads of their own pass packets and copies
   }
   stop = true;
   for (auto& t : threads) t.join();
+  pair.model.apply(test::kPairConfig);
   // One thread may have ended before the other's last words: they are heard here.
   Pipeline<Unwatched> one(*pair.floors[0]), two(*pair.floors[1]);
   for (int loop = 0; loop < 400; ++loop) one.run_once(*pair.model.compiled.snapshot), two.run_once(*pair.model.compiled.snapshot);

@@ -15,6 +15,20 @@ RULES = {
     "web": ({"ip": {"protocol": ["tcp"]}, "l4": {"port": ["80", "443"]}}, "tcp.port#1 in {80, 443} and not icmp and not icmpv6 and (ip.proto#1 == 6 or (ipv6 and not ip))"),
     "v4": ({"ip": {"version": 4}}, "ip.dst#1"),
     "vlan": ({"vlan": {"id": ["0-4095"]}}, "vlan"),
+    "pcp": ({"vlan": {"pcp": ["1-7"]}}, "vlan.priority#1 > 0"),
+    "ttl": ({"ip": {"version": 4, "ttl": ["0-64"]}}, "ip.ttl#1 <= 64"),
+    "notttl": ({"not": ["ip.ttl"], "ip": {"version": 4, "ttl": ["0-64"]}}, "ip.ttl#1 > 64"),
+    "dscp": ({"ip": {"version": 4, "dscp": ["1-63"]}}, "ip.dsfield.dscp#1 > 0"),
+    "length": ({"ip": {"version": 4, "length": ["0-100", "1000-65575"]}}, "ip.dst#1 and (ip.len#1 <= 100 or ip.len#1 >= 1000)"),
+    "syn": ({"ip": {"version": 4}, "l4": {"tcp_flags": ["syn,!ack"]}}, "ip.proto#1 == 6 and tcp.flags.syn#1 == 1 and tcp.flags.ack#1 == 0"),
+    "either": ({"ip": {"endpoint": {"port": ["53"]}}}, "udp.port#1 == 53 and not icmp and (ip.proto#1 == 17 or (ipv6 and not ip)) and not gtp"),
+    "later": ({"ip": {"version": 4, "fragment": ["LATER"]}}, "ip.frag_offset#1 > 0"),
+    "vni": ({"tunnel": {"vni": ["0-16777215"]}}, "vxlan or geneve"),
+    "teid": ({"tunnel": {"kind": ["GTP_U"]}}, "gtp.message == 0xff"),
+    "session": ({"tunnel": {"erspan_session": ["0-1023"]}}, "erspan.spanid"),
+    "mpls": ({"mpls": {"label": ["16-1048575"]}}, "mpls.label#1 >= 16"),
+    "mac": ({"ethernet": {"dst": ["01:00:00:00:00:00/01:00:00:00:00:00"]}}, "eth.dst.ig#1 == 1"),
+    "bytes": ({"bytes": [{"anchor": "L3", "value": "RQ=="}]}, "ip.dst#1 and ip.hdr_len#1 == 20"),
 }
 
 

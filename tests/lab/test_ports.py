@@ -212,10 +212,37 @@ class HotUnplug(Ports):
         self.check_tools_against_far_ends(ledger)
 
 
+# Rules of every kind that leave the numbered frames (UDP from 10.1.0.0/16 to 10.2.0.1, port 9000) to their map: they pass them all, or drop others.
+HARMLESS = [
+    ("DROP", {"ip": {"src": ["2001:db8::/32"]}}), ("DROP", {"bytes": [{"anchor": "L3", "value": "YA=="}]}), ("DROP", {"vlan": {"id": ["1-4094"]}}),
+    ("PASS", {"ip": {"dst": ["10.2.0.1"]}, "l4": {"dst_port": ["9000"]}}), ("DROP", {"not": ["ip.protocol"], "ip": {"protocol": ["udp"]}}),
+    ("DROP", {"l4": {"tcp_flags": ["syn"]}}), ("DROP", {"mpls": {"label": ["0-1048575"]}}), ("DROP", {"layer": "INNER", "ip": {"version": 4}}),
+    ("DROP", {"ip": {"src_set": "many"}}), ("PASS", {"not": ["ip.src_set"], "ip": {"src_set": "many"}}), ("DROP", {"ethernet": {"ethertype": ["0x0806"]}}),
+    ("DROP", {"ip": {"fragment": ["FIRST", "LATER"]}}), ("PASS", {"ip": {"ttl": ["64"], "length": ["50"]}}), ("DROP", {"present": [{"header": "IPV4", "present": False}]}),
+    ("PASS", {"bidirectional": True, "ip": {"endpoint": {"port": ["9000"]}}}), ("DROP", {"tunnel": {"vni": ["0-16777215"]}}), ("DROP", {"icmp": {"type": ["0-255"]}}),
+]
+
+
 class ThousandChanges(Ports):
     def test_every_packet_is_on_both_tools_of_exactly_one_pair_whatever_the_revision_is(self):
+        tools = [f"tool{i}" for i in range(1, 5)]
+        pairs = self.under_changes(lambda change: all_to(*(tools[2:] if change % 2 == 0 else tools[:2])))
+        self.assertTrue(pairs["tool1"] and pairs["tool3"], pairs)
+
+    def test_rules_of_every_kind_come_and_go_and_no_packet_is_lost_or_misrouted(self):
+        entries = [f"172.{16 + i // 4096}.{i // 16 % 256}.{i % 16 * 16}/32" for i in range(10000)]
+        self.assertEqual(self.lab.api("POST", "/api/v1/address_sets", {"name": "many", "entries": entries}).status, 201)
+
+        def rules(change):
+            chosen = [HARMLESS[(change + i) % len(HARMLESS)] for i in range(1 + change % 4)]
+            return {**all_to("tool1", "tool2"), "rules": [{"match": match, "action": action} for action, match in chosen]}
+
+        self.assertEqual(set(self.under_changes(rules)), {"tool1"})
+
+    def under_changes(self, changed):
+        """Numbered packets while the map becomes changed(0), changed(1) ...; how many went to the pair that begins with each tool."""
         lab = self.lab
-        lab.configure([all_to("tool1", "tool2")])
+        lab.put("/api/v1/maps/all", all_to("tool1", "tool2"))
         tools = [f"tool{i}" for i in range(1, 5)]
         recordings = {t: Recording(lab, "tools", t) for t in tools}
         stop, sent = threading.Event(), []
@@ -232,7 +259,7 @@ class ThousandChanges(Ports):
         try:
             wait_until("traffic", lambda: lab.port(lab.ledger(), "in4")["received"]["dequeued"]["packets"] > 0)
             for change in range(CHANGES):
-                lab.put("/api/v1/maps/all", all_to(*(tools[2:] if change % 2 == 0 else tools[:2])))
+                lab.put("/api/v1/maps/all", changed(change))
         finally:
             stop.set()
             thread.join()
@@ -248,8 +275,8 @@ class ThousandChanges(Ports):
         self.assertEqual(wrong, {}, "packets that are not on just one pair")
         self.assertEqual(sorted(on), list(range(sent[0])), "packets are missing")
         pairs = collections.Counter(t[0] for t in on.values())
-        self.assertTrue(pairs["tool1"] and pairs["tool3"], pairs)
         print(f"{CHANGES} changes under {sent[0]} packets: {dict(pairs)}", flush=True)
+        return pairs
 
 
 class ThousandChangesOfTwoWorkers(ThousandChanges):

@@ -1,0 +1,169 @@
+#include "engine/classify/classifier.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "engine/classify/kernel.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kFirstBand = 512;
+
+/// A row while it is made: what it asks, each field once.
+struct Asking {
+  std::map<Where, std::shared_ptr<const Values>> fields;
+};
+
+void add(const Criterion& criterion, Asking& out) {
+  auto& values = out.fields[criterion.where];
+  values = values ? std::make_shared<const Values>(intersection(*values, *criterion.values)) : criterion.values;
+}
+
+/// Rules that ask for neighbouring values get neighbouring bits, so that a packet's bits are in few blocks. What asks nothing comes first.
+std::vector<uint32_t> neighbours(const std::vector<Asking>& askings, const std::vector<Where>& fields) {
+  struct Place {
+    bool asks = false, v6 = false;
+    Interval interval;
+    bool operator<(const Place& o) const {
+      if (asks != o.asks) return o.asks;
+      if (v6 != o.v6) return o.v6;
+      if (interval.from != o.interval.from) return interval.from < o.interval.from;
+      return interval.to > o.interval.to;
+    }
+  };
+  std::vector<std::vector<Place>> places(fields.size(), std::vector<Place>(askings.size()));
+  for (std::size_t f = 0; f < fields.size(); ++f)
+    for (std::size_t r = 0; r < askings.size(); ++r)
+      if (const auto found = askings[r].fields.find(fields[f]); found != askings[r].fields.end()) {
+        const Values& values = *found->second;
+        places[f][r].asks = true;
+        places[f][r].v6 = values.numbers.empty();
+        if (!values.numbers.empty()) places[f][r].interval = values.numbers.front();
+        else if (!values.ipv6.empty()) places[f][r].interval = values.ipv6.front();
+      }
+  std::vector<uint32_t> order(askings.size());
+  std::iota(order.begin(), order.end(), 0U);
+  // Bands of rows, the first ones apart: a packet that matches early need not look at what comes later.
+  const auto band = [](uint32_t row) { return std::bit_width(row / kFirstBand) / 2; };
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    if (band(a) != band(b)) return band(a) < band(b);
+    for (const auto& column : places) {
+      if (column[a] < column[b]) return true;
+      if (column[b] < column[a]) return false;
+    }
+    return a < b;
+  });
+  // Whole blocks by their first row: where one map's best is before a block's first, the rest need not be looked at.
+  std::vector<std::pair<uint32_t, std::size_t>> blocks;
+  const std::size_t whole = order.size() / 64 * 64;
+  for (std::size_t at = 0; at < whole; at += 64) blocks.emplace_back(*std::min_element(&order[at], &order[at] + 64), at);
+  std::sort(blocks.begin(), blocks.end());
+  std::vector<uint32_t> out;
+  for (const auto& [first, at] : blocks) out.insert(out.end(), &order[at], &order[at] + 64);
+  out.insert(out.end(), order.begin() + static_cast<std::ptrdiff_t>(whole), order.end());
+  // Within a block the lowest bit is the first row.
+  for (std::size_t at = 0; at < out.size(); at += 64) std::sort(&out[at], &out[at] + std::min<std::size_t>(64, out.size() - at));
+  return out;
+}
+
+}  // namespace
+
+VerdictBuffer::VerdictBuffer(uint32_t maps)
+    : verdicts(std::make_unique<Verdict[]>(std::size_t{kBurst} * maps)), per_packet(maps), best(maps, kNoRow), touched((maps + 63) / 64) {}
+
+std::vector<Criterion> ClassifierMap::sources() const {
+  std::vector<Criterion> out;
+  Values slots;
+  for (unsigned p = 0; p < ports.size(); ++p)
+    if (ports[p]) slots.numbers.push_back({p, p});
+  slots.normalise();
+  out.push_back({{Field::kPort}, std::make_shared<const Values>(std::move(slots))});
+  if (vlans.empty() && !untagged) return out;
+  Values ids;
+  for (const Range& range : vlans) ids.numbers.push_back({range.from, range.to});
+  if (untagged) ids.numbers.push_back({kUntagged, kUntagged});
+  ids.normalise();
+  out.push_back({{Field::kSourceVlan}, std::make_shared<const Values>(std::move(ids))});
+  return out;
+}
+
+Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, Simd simd, std::size_t most_bytes) {
+  Classifier out;
+  out.simd_ = simd;
+  out.maps_ = std::move(maps);
+  std::vector<Asking> askings;
+  for (uint32_t m = 0; m < out.maps_.size(); ++m) {
+    const ClassifierMap& map = out.maps_[m];
+    const auto sources = map.sources();
+    const auto add_row = [&](const Alternative& alternative, uint32_t rule, bool pass) {
+      Asking& asking = askings.emplace_back();
+      for (const Criterion& criterion : sources) add(criterion, asking);
+      for (const Criterion& criterion : alternative.criteria) add(criterion, asking);
+      out.rows_.push_back({m, rule, pass, alternative.remainder.get()});
+    };
+    for (const ClassifierRule& rule : map.rules)
+      for (const Alternative& alternative : rule.match.alternatives) {
+        if (askings.size() >= kMostRows)
+          return Error{ErrorCode::kExhausted, "maps", "the rules have more than " + std::to_string(kMostRows) + " alternatives together"};
+        add_row(alternative, rule.index, rule.pass);
+      }
+    if (map.default_pass) add_row({}, kNoRule, true);
+  }
+
+  // Fields whose rules tell most values apart first: they leave fewest blocks to look at.
+  std::map<Where, std::map<const Values*, uint32_t>> asked;
+  for (const Asking& asking : askings)
+    for (const auto& [where, values] : asking.fields) ++asked[where][values.get()];
+  std::vector<Where> fields;
+  for (const auto& [where, values] : asked) fields.push_back(where);
+  std::stable_sort(fields.begin(), fields.end(), [&](const Where& a, const Where& b) { return asked[a].size() > asked[b].size(); });
+  if (fields.size() > kMostDimensions)
+    return Error{ErrorCode::kExhausted, "maps", "the rules ask about more than " + std::to_string(kMostDimensions) + " fields"};
+
+  const auto order = neighbours(askings, fields);
+  for (std::size_t bit = 0; bit < order.size(); ++bit) {
+    const Row& row = out.rows_[order[bit]];
+    out.bits_.push_back({order[bit], static_cast<uint16_t>(row.map), row.remainder != nullptr});
+    if (bit % 64 != 0) continue;
+    out.first_row_.push_back(order[bit]);
+    out.blocks_[bit / 4096] |= uint64_t{1} << bit / 64 % 64;
+  }
+  out.plain_ = out.maps_.size() == 1 && std::none_of(out.rows_.begin(), out.rows_.end(), [](const Row& row) { return row.remainder; });
+  out.row_of_bit_ = order;
+  out.layout_ = Layout::of(static_cast<uint32_t>(order.size()));
+  std::size_t bytes = 0;
+  for (const Where& where : fields) {
+    std::vector<Dimension::Ask> asks;
+    std::vector<uint64_t> silent(out.layout_.blocks());
+    for (uint32_t bit = 0; bit < order.size(); ++bit) {
+      const auto& asking = askings[order[bit]].fields;
+      if (const auto found = asking.find(where); found != asking.end()) asks.push_back({bit, found->second.get()});
+      else silent[bit / 64] |= uint64_t{1} << bit % 64;
+    }
+    auto dimension = Dimension::make(where, asks, silent, out.layout_, most_bytes - bytes, simd);
+    if (!dimension)
+      return Error{ErrorCode::kExhausted, "maps",
+                   "the rules' values overlap in so many ways that they need more than " + std::to_string(most_bytes >> 20) + " MiB"};
+    bytes += dimension->bytes();
+    out.dimensions_.push_back(std::move(*dimension));
+  }
+  return out;
+}
+
+ClassifierCost Classifier::cost() const {
+  ClassifierCost out{static_cast<uint32_t>(rows_.size()), static_cast<uint32_t>(dimensions_.size()), 0};
+  for (const Dimension& dimension : dimensions_) out.bytes += dimension.bytes();
+  return out;
+}
+
+void Classifier::classify(const Burst& burst, PortSlot port, VerdictBuffer& out) const {
+  Classes classes;
+  for (std::size_t d = 0; d < dimensions_.size(); ++d) dimensions_[d].look_up(burst, port, classes[d].data());
+  ClassifierKernel{*this, burst, port, classes, out}.run(simd_);
+}
+
+}  // namespace sluice

@@ -1,0 +1,220 @@
+// The classifier against the plain answer, rule after rule: no difference, whatever the rules, the packets and the processor.
+#include "engine/classify/classifier.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "tests/packet/cases.h"
+
+using namespace sluice;
+
+namespace {
+
+using Random = std::mt19937;
+
+unsigned below(Random& random, unsigned n) { return static_cast<unsigned>(random() % n); }
+
+/// Packets of every kind, some of them cut short, 64 a burst.
+struct Traffic {
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<std::unique_ptr<Burst>> bursts;
+
+  Traffic(Random& random, unsigned count) {
+    const auto& cases = test::parse_cases();
+    for (unsigned i = 0; i < count; ++i) {
+      bytes.push_back(cases[below(random, static_cast<unsigned>(cases.size()))].packet.bytes());
+      if (below(random, 4) == 0) bytes.back().resize(14 + below(random, static_cast<unsigned>(bytes.back().size())) % bytes.back().size());
+    }
+    for (const auto& packet : bytes) {
+      if (bursts.empty() || bursts.back()->size == kBurst) bursts.push_back(std::make_unique<Burst>());
+      bursts.back()->add({packet.data(), static_cast<uint32_t>(packet.size()), 0}, 0);
+    }
+    for (auto& burst : bursts) parse_burst(*burst);
+  }
+};
+
+/// Criteria around values that the packets have: otherwise hardly any would hold.
+Criterion some_criterion(Random& random, const Traffic& traffic) {
+  for (;;) {
+    Where where{static_cast<Field>(below(random, kFields)), below(random, 4) == 0};
+    if (where.field == Field::kPort || where.field == Field::kSourceVlan) continue;
+    if (where.field == Field::kVlanId || where.field == Field::kVlanPcp) where.level = static_cast<uint8_t>(below(random, 3));
+    Values values;
+    const Key most = (Key{1} << bits_of(where.field)) - 1;
+    for (unsigned n = 1 + below(random, 3); n > 0; --n) {
+      const Burst& burst = *traffic.bursts[below(random, static_cast<unsigned>(traffic.bursts.size()))];
+      const auto value = value_of(where, {burst, below(random, burst.size), 0});
+      if (!value) continue;
+      const unsigned free = below(random, 3) ? 0 : below(random, value->v6 ? 128 : bits_of(where.field));
+      const Key low = value->key >> free << free, high = low | ((Key{1} << free) - 1);
+      if (value->v6) values.ipv6.push_back({low, high});
+      else values.numbers.push_back({low, below(random, 5) ? std::min(high, most) : most});
+    }
+    values.normalise();
+    if (below(random, 5) == 0) values = complement(values, where.field);
+    return {where, std::make_shared<const Values>(std::move(values))};
+  }
+}
+
+RuleMatch some_match(Random& random, const Traffic& traffic) {
+  RuleMatch match;
+  for (unsigned a = 1 + below(random, 10) / 8; a > 0; --a) {
+    Alternative alternative;
+    for (unsigned c = below(random, 4); c > 0; --c) alternative.criteria.push_back(some_criterion(random, traffic));
+    if (below(random, 12) == 0) {
+      auto remainder = std::make_shared<Remainder>();
+      remainder->patterns.push_back({Anchor::kL3, 0, {std::byte{0x45}}, {std::byte{0xFF}}});
+      remainder->patterns_negated = below(random, 2) == 0;
+      alternative.remainder = std::move(remainder);
+    }
+    match.alternatives.push_back(std::move(alternative));
+  }
+  return match;
+}
+
+std::vector<ClassifierMap> some_maps(Random& random, const Traffic& traffic, unsigned maps, unsigned rules) {
+  std::vector<ClassifierMap> out(maps);
+  uint32_t index = 0;
+  for (unsigned m = 0; m < maps; ++m) {
+    out[m].map = m * 2;
+    if (maps == 1 || below(random, 5)) out[m].ports.set(3);
+    if (below(random, 3)) out[m].ports.set(below(random, 128));
+    if (below(random, 4) == 0) out[m].vlans.push_back({0, below(random, 4096)});
+    out[m].untagged = below(random, 4) == 0;
+    out[m].default_pass = below(random, 3) == 0;
+    for (unsigned r = 0; r < rules / maps; ++r) out[m].rules.push_back({some_match(random, traffic), index++, below(random, 2) == 0});
+  }
+  return out;
+}
+
+/// Rule after rule.
+std::vector<Verdict> plain(const std::vector<ClassifierMap>& maps, const PacketView& packet) {
+  std::vector<Verdict> out;
+  for (const auto& map : maps) {
+    const auto sources = map.sources();
+    if (!std::all_of(sources.begin(), sources.end(), [&](const Criterion& c) { return holds(c, packet); })) continue;
+    const auto first = std::find_if(map.rules.begin(), map.rules.end(), [&](const auto& rule) { return matches(rule.match, packet); });
+    if (first != map.rules.end()) out.push_back({map.map, first->index, first->pass});
+    else if (map.default_pass) out.push_back({map.map, kNoRule, true});
+  }
+  return out;
+}
+
+/// Packets whose verdicts are others than the plain ones.
+unsigned differences(const Classifier& classifier, const std::vector<ClassifierMap>& maps, const Traffic& traffic, unsigned& verdicts) {
+  VerdictBuffer out(static_cast<uint32_t>(maps.size()));
+  unsigned different = 0;
+  for (const auto& burst : traffic.bursts) {
+    classifier.classify(*burst, 3, out);
+    for (unsigned i = 0; i < burst->size; ++i) {
+      const auto expected = plain(maps, {*burst, i, 3});
+      const auto* const begin = &out.verdicts[out.begin[i]];
+      const std::vector<Verdict> found(begin, begin + (out.begin[i + 1] - out.begin[i]));
+      const auto same = [](const Verdict& a, const Verdict& b) { return a.map == b.map && a.rule == b.rule && a.pass == b.pass; };
+      different += !std::equal(expected.begin(), expected.end(), found.begin(), found.end(), same);
+      verdicts += static_cast<unsigned>(found.size());
+    }
+  }
+  return different;
+}
+
+bool long_tier() {
+  const char* tier = std::getenv("SLUICE_TIER");
+  return tier && std::string(tier) == "long";
+}
+
+}  // namespace
+
+TEST_CASE("classifier: random rules of all fields in any number of maps decide as they do one after the other") {
+  const unsigned seed = std::random_device()();
+  MESSAGE("seed ", seed);
+  Random random(seed);
+  unsigned verdicts = 0;
+  for (unsigned round = 0; round < (long_tier() ? 4000U : 40U); ++round) {
+    const Traffic traffic(random, 200);
+    const unsigned map_count = below(random, 2) ? 1 : 1 + below(random, 70);
+    const auto maps = some_maps(random, traffic, map_count, 1U << below(random, 10));
+    for (const Simd simd : {Simd::kScalar, Simd::kAvx2, Simd::kAvx512}) {
+      if (simd > best_simd()) continue;
+      const auto classifier = Classifier::make(maps, simd);
+      REQUIRE_MESSAGE(classifier, classifier.error().message);
+      CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
+    }
+  }
+  CHECK(verdicts > 1000);
+}
+
+TEST_CASE("classifier: sets of rules of every size of the summary, sparse and dense, decide alike") {
+  const unsigned seed = std::random_device()();
+  MESSAGE("seed ", seed);
+  Random random(seed);
+  for (const unsigned rows : {63U, 64U, 65U, 4097U, 8193U, 16385U, 20481U, 33000U, 65537U}) {
+    if (rows > 20000 && !long_tier()) continue;
+    CAPTURE(rows);
+    // Hosts in networks in networks, on both sides: many classes, and few packets so that the plain answer ends.
+    ClassifierMap map;
+    map.ports.set(3);
+    const auto network = [&](Field field, unsigned r) {
+      const Key base = Key{10} << 24 | Key{r % 251} << 16 | Key{r / 251 % 256} << 8, host = random() % 256;
+      const unsigned kind = below(random, 10);
+      Values values;
+      if (kind == 0) values.numbers.push_back({Key{10} << 24, (Key{11} << 24) - 1});
+      else if (kind < 3) values.numbers.push_back({base, base + 255});
+      else values.numbers.push_back({base + host, base + host});
+      return Criterion{{field}, std::make_shared<const Values>(std::move(values))};
+    };
+    for (unsigned r = 0; r < rows; ++r) {
+      Alternative alternative;
+      alternative.criteria = {network(Field::kSrc, r), network(Field::kDst, r / 3)};
+      if (r % 2) alternative.criteria.push_back({{Field::kDstPort}, std::make_shared<const Values>(Values{{{r % 700, r % 700 + 3}}, {}})});
+      map.rules.push_back({{{alternative}}, r, r % 3 == 0});
+    }
+    Traffic traffic(random, 0);
+    // Each of them meets a rule that is chosen evenly: mostly one of hosts.
+    for (unsigned i = 0; i < 64; ++i) {
+      const unsigned r = below(random, rows);
+      const auto address = [&](unsigned criterion) {
+        const auto n = static_cast<uint32_t>(map.rules[r].match.alternatives[0].criteria[criterion].values->numbers.front().from);
+        return std::to_string(n >> 24) + "." + std::to_string(n >> 16 & 255) + "." + std::to_string(n >> 8 & 255) + "." +
+               std::to_string(n & 255);
+      };
+      traffic.bytes.push_back(test::Packet().ethernet().ipv4(address(0), address(1)).udp(1, static_cast<uint16_t>(r % 700)).bytes());
+    }
+    traffic.bursts.push_back(std::make_unique<Burst>());
+    for (const auto& packet : traffic.bytes) traffic.bursts.back()->add({packet.data(), static_cast<uint32_t>(packet.size()), 0}, 0);
+    parse_burst(*traffic.bursts.back());
+    const std::vector<ClassifierMap> maps{map};
+    unsigned verdicts = 0;
+    for (const Simd simd : {Simd::kScalar, Simd::kAvx2, Simd::kAvx512}) {
+      if (simd > best_simd() || (rows > 5000 && simd != best_simd())) continue;
+      const auto classifier = Classifier::make(maps, simd);
+      REQUIRE_MESSAGE(classifier, classifier.error().message);
+      CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
+    }
+    CHECK(verdicts >= 64);
+  }
+}
+
+TEST_CASE("classifier: rules that tear each other to pieces cost bounded memory, or are refused with the reason") {
+  Random random(1);
+  ClassifierMap map;
+  map.ports.set(0);
+  for (unsigned r = 0; r < 1000; ++r) {  // ranges across each other: every class has another set, none of them sparse
+    Alternative alternative;
+    for (const Field field : {Field::kSrc, Field::kDst, Field::kEtherSrc, Field::kEtherDst}) {
+      const Key a = random(), b = random();
+      alternative.criteria.push_back({{field}, std::make_shared<const Values>(Values{{{std::min(a, b), std::max(a, b)}}, {}})});
+    }
+    map.rules.push_back({{{alternative}}, r, true});
+  }
+  const auto enough = Classifier::make({map}, best_simd());
+  REQUIRE(enough);
+  CHECK(enough->cost().bytes > (2U << 20));
+  const auto too_little = Classifier::make({map}, best_simd(), std::size_t{2} << 20);
+  REQUIRE(!too_little);
+  CHECK(too_little.error().code == ErrorCode::kExhausted);
+  CHECK(too_little.error().field_path == "maps");
+  CHECK(too_little.error().message.find("overlap in so many ways that they need more than 2 MiB") != std::string::npos);
+}
