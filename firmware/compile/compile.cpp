@@ -127,6 +127,8 @@ class Compilation {
       const auto& set = config_.address_sets(i);
       auto values = compile_address_set(set, indexed("address_sets", i));
       if (!values) return values.error();
+      shared_.insert(values->in.get());
+      shared_.insert(values->out.get());
       matches_.address_sets.emplace(set.id(), std::move(*values));
     }
     for (int i = 0; i < config_.filters_size(); ++i) filter_index_.emplace(config_.filters(i).id(), i);
@@ -219,11 +221,31 @@ class Compilation {
     if (rule.filter().empty()) return compile_match(rule.match(), path + ".match", context);
     const auto found = filter_index_.find(rule.filter());
     if (found == filter_index_.end()) return invalid(path + ".filter", "there is no filter \"" + rule.filter() + "\"");
-    return compile_filter(config_.filters(found->second), indexed("filters", found->second), context);
+    // Once a map: the direction of a TAP is the map's.
+    if (const auto known = filters_of_map_.find(rule.filter()); known != filters_of_map_.end()) return known->second;
+    auto made = compile_filter(config_.filters(found->second), indexed("filters", found->second), context);
+    if (made) filters_of_map_.emplace(rule.filter(), *made);
+    return made;
+  }
+
+  /// Keeps what all rules ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
+  Result<void> within_bounds(const RuleMatch& asked, const std::string& path) {
+    alternatives_ += asked.alternatives.size();
+    for (const Alternative& alternative : asked.alternatives)
+      for (const Criterion& criterion : alternative.criteria)
+        if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
+    if (alternatives_ > Classifier::kMostRows)
+      return Error{ErrorCode::kExhausted, path,
+                   "with this one the rules have more than " + std::to_string(Classifier::kMostRows) + " alternatives together"};
+    if (ranges_ > Classifier::kMostRanges)
+      return Error{ErrorCode::kExhausted, path,
+                   "with this one the rules name more than " + std::to_string(Classifier::kMostRanges) + " ranges of values together"};
+    return {};
   }
 
   Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
     matches_.a.reset(), matches_.b.reset();
+    filters_of_map_.clear();
     for (const auto& pair : map.sources().tap_pairs()) {
       matches_.a.set(sides_.at(pair).first);
       matches_.b.set(sides_.at(pair).second);
@@ -234,6 +256,7 @@ class Compilation {
       if (rule.action() == v1::Action::UNSPECIFIED) return invalid(here + ".action", "must be PASS or DROP");
       auto asked = match(rule, here, matches_);
       if (!asked) return asked.error();
+      if (auto r = within_bounds(*asked, here); !r) return r;
       const auto slot = rule_slots_.of(rule.id());
       if (!slot)
         return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
@@ -310,6 +333,9 @@ class Compilation {
   std::map<std::string, std::pair<PortSlot, PortSlot>> sides_;  ///< A and B, by TAP pair
   std::map<std::string, int> filter_index_;
   MatchContext matches_;  ///< of the map at hand
+  std::map<std::string, RuleMatch> filters_of_map_;
+  std::set<const Values*> shared_;  ///< of address sets: however many rules name them, they are there once
+  std::size_t alternatives_ = 0, ranges_ = 0;
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;
 };

@@ -140,10 +140,19 @@ class MatchCompilation {
     return {};
   }
 
-  Result<void> set(const std::string& id, const char* name, const std::string& path, std::shared_ptr<const Values>& out) {
+  /// One of these fields is in an address set; negated: none is.
+  Result<void> ask_set(const std::string& id, const char* name, const std::vector<Field>& fields) {
+    if (id.empty()) return {};
     const auto found = context_.address_sets.find(id);
-    if (found == context_.address_sets.end()) return Error{ErrorCode::kInvalid, path + name, "there is no address set \"" + id + "\""};
-    out = found->second;
+    if (found == context_.address_sets.end())
+      return Error{ErrorCode::kInvalid, path_ + "." + name, "there is no address set \"" + id + "\""};
+    const bool negated = negated_.erase(name) > 0;
+    std::vector<Criteria> ways;
+    for (const Field field : fields) {
+      if (ways.empty() || !negated) ways.emplace_back();
+      ways.back().push_back(criterion(field, negated ? found->second.out : found->second.in, false));
+    }
+    both(ways);
     return {};
   }
 
@@ -163,19 +172,9 @@ class MatchCompilation {
       if (!values) return values.error();
       ask_either(Field::kSrc, Field::kDst, "ip.addr", shared(std::move(*values)));
     }
-    std::shared_ptr<const Values> of_set;
-    if (!ip.src_set().empty()) {
-      if (auto r = set(ip.src_set(), "src_set", path, of_set); !r) return r;
-      both({{criterion(Field::kSrc, of_set, negated_.erase("ip.src_set") > 0)}});
-    }
-    if (!ip.dst_set().empty()) {
-      if (auto r = set(ip.dst_set(), "dst_set", path, of_set); !r) return r;
-      both({{criterion(Field::kDst, of_set, negated_.erase("ip.dst_set") > 0)}});
-    }
-    if (!ip.addr_set().empty()) {
-      if (auto r = set(ip.addr_set(), "addr_set", path, of_set); !r) return r;
-      ask_either(Field::kSrc, Field::kDst, "ip.addr_set", of_set);
-    }
+    if (auto r = ask_set(ip.src_set(), "ip.src_set", {Field::kSrc}); !r) return r;
+    if (auto r = ask_set(ip.dst_set(), "ip.dst_set", {Field::kDst}); !r) return r;
+    if (auto r = ask_set(ip.addr_set(), "ip.addr_set", {Field::kSrc, Field::kDst}); !r) return r;
     if (ip.has_endpoint())
       if (auto r = endpoint(ip.endpoint(), path + "endpoint"); !r) return r;
     if (ip.protocol_size() > 0)
@@ -362,10 +361,11 @@ Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& pa
   return RuleMatch{{Alternative{{}, std::move(remainder)}}};
 }
 
-Result<std::shared_ptr<const Values>> compile_address_set(const v1::AddressSet& set, const std::string& path) {
+Result<SetValues> compile_address_set(const v1::AddressSet& set, const std::string& path) {
   auto values = addresses_of(set.entries(), path + ".entries");
   if (!values) return values.error();
-  return std::make_shared<const Values>(std::move(*values));
+  const auto in = std::make_shared<const Values>(std::move(*values));
+  return SetValues{in, std::make_shared<const Values>(complement(*in, Field::kSrc))};
 }
 
 Result<void> compile_vlans(const v1::Sources& sources, const std::string& path, ClassifierMap& out) {

@@ -12,9 +12,14 @@
 
 namespace sluice::compile {
 
+/// The addresses of a set, and all others: shared by the rules that name it.
+struct SetValues {
+  std::shared_ptr<const Values> in, out;
+};
+
 /// What a match may refer to, by id.
 struct MatchContext {
-  std::map<std::string, std::shared_ptr<const Values>> address_sets;
+  std::map<std::string, SetValues> address_sets;
   /// Ports of the map's TAP pairs that are their side A, and their side B.
   std::bitset<128> a, b;
 };
@@ -26,7 +31,7 @@ struct MatchContext {
 [[nodiscard]] Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& path, const MatchContext& context);
 
 /// The addresses of a set.
-[[nodiscard]] Result<std::shared_ptr<const Values>> compile_address_set(const v1::AddressSet& set, const std::string& path);
+[[nodiscard]] Result<SetValues> compile_address_set(const v1::AddressSet& set, const std::string& path);
 
 /// A map's VLAN sources into the classifier's form.
 [[nodiscard]] Result<void> compile_vlans(const v1::Sources& sources, const std::string& path, ClassifierMap& out);

@@ -232,3 +232,31 @@ TEST_CASE("match: what cannot be meant is refused by the field's path") {
     CHECK(compiled.error().field_path == path);
   }
 }
+
+TEST_CASE("match: few bytes of a configuration that ask for very many ranges or alternatives are refused at the rule that is too much") {
+  const auto refusal = [](const std::string& more, const std::string& rule, unsigned rules, const std::string& default_action = "") {
+    std::string list;
+    for (unsigned r = 0; r < rules; ++r) list += (r ? "," : "") + rule;
+    const auto config =
+        test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], )" + more +
+                          R"("maps": [{"name": "m", "sources": {"ports": ["in1"]}, )" + default_action + R"("rules": [)" + list + "]}]}");
+    compile::Compiler compiler;
+    const auto compiled = compiler.compile(config, 1);
+    return compiled ? std::string("taken") : compiled.error().field_path + ": " + compiled.error().message;
+  };
+  std::string matches, macs;
+  for (int i = 0; i < 1024; ++i) matches += (i ? "," : "") + std::string(R"({"l4": {"port": [")") + std::to_string(i) + "\"]}}";
+  for (int i = 0; i < 256; ++i) {
+    char mac[64];
+    std::snprintf(mac, sizeof mac, R"(%s"02:%02x:00:00:00:01/ff:ff:f0:0f:ff:ff")", i ? "," : "", i);
+    macs += mac;
+  }
+  const std::string filters = R"("filters": [{"name": "f", "matches": [)" + matches + "]}], ";
+  CHECK(refusal(filters, R"({"filter": "f", "action": "PASS"})", 64) == "taken");
+  CHECK(refusal(filters, R"({"filter": "f", "action": "PASS"})", 64, R"("default_action": "PASS", )")
+            .starts_with("maps: the rules and defaults have"));
+  CHECK(refusal(filters, R"({"filter": "f", "action": "PASS"})", 65)
+            .starts_with("maps[0].rules[64]: with this one the rules have more than 131072"));
+  const auto scattered = refusal("", R"({"match": {"ethernet": {"src": [)" + macs + R"(]}}, "action": "PASS"})", 40);
+  CHECK_MESSAGE(scattered.find("ranges of values together") != std::string::npos, scattered);
+}

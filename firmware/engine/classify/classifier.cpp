@@ -13,14 +13,27 @@ namespace {
 
 constexpr uint32_t kFirstBand = 512;
 
+Error too_large(std::size_t most_bytes) {
+  return {ErrorCode::kExhausted, "maps",
+          "the rules' values overlap in so many ways that they need more than " + std::to_string(most_bytes >> 20) + " MiB"};
+}
+
 /// A row while it is made: what it asks, each field once.
 struct Asking {
   std::map<Where, std::shared_ptr<const Values>> fields;
 };
 
-void add(const Criterion& criterion, Asking& out) {
+/// Returns how many ranges had to be gone through.
+std::size_t add(const Criterion& criterion, Asking& out) {
   auto& values = out.fields[criterion.where];
-  values = values ? std::make_shared<const Values>(intersection(*values, *criterion.values)) : criterion.values;
+  if (!values) {
+    values = criterion.values;
+    return 0;
+  }
+  const auto size = [](const Values& v) { return v.numbers.size() + v.ipv6.size(); };
+  const std::size_t ranges = size(*values) + size(*criterion.values);
+  values = std::make_shared<const Values>(intersection(*values, *criterion.values));
+  return ranges;
 }
 
 /// Rules that ask for neighbouring values get neighbouring bits, so that a packet's bits are in few blocks. What asks nothing comes first.
@@ -49,7 +62,9 @@ std::vector<uint32_t> neighbours(const std::vector<Asking>& askings, const std::
   std::iota(order.begin(), order.end(), 0U);
   // Bands of rows, the first ones apart: a packet that matches early need not look at what comes later.
   const auto band = [](uint32_t row) { return std::bit_width(row / kFirstBand) / 2; };
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+  // The last rows that fill no block stay behind: so the last block, too, has its first row behind those of all others.
+  const std::size_t whole = order.size() / 64 * 64;
+  std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(whole), [&](uint32_t a, uint32_t b) {
     if (band(a) != band(b)) return band(a) < band(b);
     for (const auto& column : places) {
       if (column[a] < column[b]) return true;
@@ -59,7 +74,6 @@ std::vector<uint32_t> neighbours(const std::vector<Asking>& askings, const std::
   });
   // Whole blocks by their first row: where one map's best is before a block's first, the rest need not be looked at.
   std::vector<std::pair<uint32_t, std::size_t>> blocks;
-  const std::size_t whole = order.size() / 64 * 64;
   for (std::size_t at = 0; at < whole; at += 64) blocks.emplace_back(*std::min_element(&order[at], &order[at] + 64), at);
   std::sort(blocks.begin(), blocks.end());
   std::vector<uint32_t> out;
@@ -96,22 +110,27 @@ Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, Simd simd, 
   out.simd_ = simd;
   out.maps_ = std::move(maps);
   std::vector<Asking> askings;
+  std::size_t ranges = 0;
   for (uint32_t m = 0; m < out.maps_.size(); ++m) {
     const ClassifierMap& map = out.maps_[m];
     const auto sources = map.sources();
     const auto add_row = [&](const Alternative& alternative, uint32_t rule, bool pass) {
       Asking& asking = askings.emplace_back();
-      for (const Criterion& criterion : sources) add(criterion, asking);
-      for (const Criterion& criterion : alternative.criteria) add(criterion, asking);
+      for (const Criterion& criterion : sources) ranges += add(criterion, asking);
+      for (const Criterion& criterion : alternative.criteria) ranges += add(criterion, asking);
       out.rows_.push_back({m, rule, pass, alternative.remainder.get()});
     };
     for (const ClassifierRule& rule : map.rules)
       for (const Alternative& alternative : rule.match.alternatives) {
-        if (askings.size() >= kMostRows)
-          return Error{ErrorCode::kExhausted, "maps", "the rules have more than " + std::to_string(kMostRows) + " alternatives together"};
         add_row(alternative, rule.index, rule.pass);
+        if (ranges > kMostRanges)
+          return Error{ErrorCode::kExhausted, "maps",
+                       "too many rules ask twice about one field with many values, such as src and src_set; put it into one set"};
       }
     if (map.default_pass) add_row({}, kNoRule, true);
+    if (askings.size() > kMostRows)
+      return Error{ErrorCode::kExhausted, "maps",
+                   "the rules and defaults have more than " + std::to_string(kMostRows) + " alternatives together"};
   }
 
   // Fields whose rules tell most values apart first: they leave fewest blocks to look at.
@@ -145,9 +164,8 @@ Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, Simd simd, 
       else silent[bit / 64] |= uint64_t{1} << bit % 64;
     }
     auto dimension = Dimension::make(where, asks, silent, out.layout_, most_bytes - bytes, simd);
-    if (!dimension)
-      return Error{ErrorCode::kExhausted, "maps",
-                   "the rules' values overlap in so many ways that they need more than " + std::to_string(most_bytes >> 20) + " MiB"};
+    if (!dimension) return too_large(most_bytes);
+    if (dimension->bytes() > most_bytes - bytes) return too_large(most_bytes);
     bytes += dimension->bytes();
     out.dimensions_.push_back(std::move(*dimension));
   }

@@ -71,6 +71,7 @@ class Classifier {
   /// Bounds of what is compiled: alternatives of rules, and bytes. Beyond, make() refuses.
   static constexpr uint32_t kMostRows = 1U << 17;
   static constexpr std::size_t kMostBytes = std::size_t{256} << 20;
+  static constexpr std::size_t kMostRanges = std::size_t{1} << 21;  ///< of values that rules do not share
   static constexpr uint32_t kMostDimensions = 96;
 
   Classifier() = default;

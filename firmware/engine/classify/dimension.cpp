@@ -164,7 +164,10 @@ Result<Dimension> Dimension::make(Where where, const std::vector<Ask>& asks, con
     sets.leaf_words = Layout::leaf_words(layout.words) + more;
     sets.leaves = Lines(classes * sets.leaf_words + kSpare);
     sets.bases = Lines(most_bytes / 8);
-    if (auto r = write(sets); !r) return r.error();
+    if (auto r = write(sets); !r) {
+      if (more == 0) return r.error();
+      break;
+    }
     if (more == 0 || sets.bytes() < out.sets_.bytes()) out.sets_ = std::move(sets);
     if (out.sets_.bases.bytes() < out.sets_.leaves.bytes() / 2) break;
   }

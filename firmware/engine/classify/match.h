@@ -1,5 +1,5 @@
 // What a rule asks of a packet, in numbers, and the plain answer: criterion after criterion. It is what the fast classifier
-// (classifier.h) is tested against, decides what that one leaves open, and tells explain which field did not match.
+// (classifier.h) is tested against, and decides what that one leaves open.
 #pragma once
 
 #include <compare>

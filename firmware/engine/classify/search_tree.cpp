@@ -49,7 +49,12 @@ template <class Number>
 }  // namespace
 
 Simd best_simd() {
-  static const Simd best = __builtin_cpu_supports("avx512f") ? Simd::kAvx512 : __builtin_cpu_supports("avx2") ? Simd::kAvx2 : Simd::kScalar;
+  // All that the functions with a target of their own are compiled for. lzcnt came with bmi.
+  static const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  static const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  static const Simd best = avx512 ? Simd::kAvx512 : avx2 ? Simd::kAvx2 : Simd::kScalar;
   return best;
 }
 

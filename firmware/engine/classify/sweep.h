@@ -18,7 +18,12 @@ class Sweep {
  public:
   explicit Sweep(const std::vector<Dimension::Ask>& asks) {
     std::unordered_multimap<uint64_t, uint32_t> known;
+    std::unordered_map<const Values*, uint32_t> seen;  // shared ones are not looked at again
     for (const auto& ask : asks) {
+      if (const auto again = seen.find(ask.values); again != seen.end()) {
+        groups_[again->second].bits.push_back(ask.bit);
+        continue;
+      }
       const uint64_t hash = hash_of(*ask.values);
       auto [same, end] = known.equal_range(hash);
       while (same != end && groups_[same->second].values != ask.values && *groups_[same->second].values != *ask.values) ++same;
@@ -26,6 +31,7 @@ class Sweep {
         same = known.emplace(hash, static_cast<uint32_t>(groups_.size()));
         groups_.push_back({ask.values, {}, random_pair(), 0, false, false});
       }
+      seen.emplace(ask.values, same->second);
       groups_[same->second].bits.push_back(ask.bit);
     }
   }
@@ -58,7 +64,7 @@ class Sweep {
     std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
     // Wide are groups that span many classes.
     for (Group& group : groups_) group.span = 0;
-    int64_t number = 0;
+    int64_t number = 1;
     for (std::size_t e = 0; e < events.size(); ++e) {
       number += e > 0 && events[e].at != events[e - 1].at;
       groups_[events[e].group].span += events[e].begins ? -number : number;

@@ -21,12 +21,16 @@ struct Traffic {
   std::vector<std::vector<std::byte>> bytes;
   std::vector<std::unique_ptr<Burst>> bursts;
 
+  Traffic() = default;
   Traffic(Random& random, unsigned count) {
     const auto& cases = test::parse_cases();
     for (unsigned i = 0; i < count; ++i) {
       bytes.push_back(cases[below(random, static_cast<unsigned>(cases.size()))].packet.bytes());
       if (below(random, 4) == 0) bytes.back().resize(14 + below(random, static_cast<unsigned>(bytes.back().size())) % bytes.back().size());
     }
+    gather();
+  }
+  void gather() {
     for (const auto& packet : bytes) {
       if (bursts.empty() || bursts.back()->size == kBurst) bursts.push_back(std::make_unique<Burst>());
       bursts.back()->add({packet.data(), static_cast<uint32_t>(packet.size()), 0}, 0);
@@ -171,7 +175,7 @@ TEST_CASE("classifier: sets of rules of every size of the summary, sparse and de
       if (r % 2) alternative.criteria.push_back({{Field::kDstPort}, std::make_shared<const Values>(Values{{{r % 700, r % 700 + 3}}, {}})});
       map.rules.push_back({{{alternative}}, r, r % 3 == 0});
     }
-    Traffic traffic(random, 0);
+    Traffic traffic;
     // Each of them meets a rule that is chosen evenly: mostly one of hosts.
     for (unsigned i = 0; i < 64; ++i) {
       const unsigned r = below(random, rows);
@@ -182,9 +186,7 @@ TEST_CASE("classifier: sets of rules of every size of the summary, sparse and de
       };
       traffic.bytes.push_back(test::Packet().ethernet().ipv4(address(0), address(1)).udp(1, static_cast<uint16_t>(r % 700)).bytes());
     }
-    traffic.bursts.push_back(std::make_unique<Burst>());
-    for (const auto& packet : traffic.bytes) traffic.bursts.back()->add({packet.data(), static_cast<uint32_t>(packet.size()), 0}, 0);
-    parse_burst(*traffic.bursts.back());
+    traffic.gather();
     const std::vector<ClassifierMap> maps{map};
     unsigned verdicts = 0;
     for (const Simd simd : {Simd::kScalar, Simd::kAvx2, Simd::kAvx512}) {
@@ -194,6 +196,31 @@ TEST_CASE("classifier: sets of rules of every size of the summary, sparse and de
       CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
     }
     CHECK(verdicts >= 64);
+  }
+}
+
+TEST_CASE("classifier: the first rule decides also where it is in a block that is not full, and later rules that match are many") {
+  const auto from = [](std::initializer_list<Key> sources) {
+    Values values;
+    for (const Key source : sources) values.numbers.push_back({source, source});
+    values.normalise();
+    return RuleMatch{{{{{{Field::kSrc}, std::make_shared<const Values>(std::move(values))}}, nullptr}}};
+  };
+  constexpr Key kFirst = Key{223} << 24 | 1, kNet = Key{10} << 24;
+  for (unsigned rules = 65; rules < 400; rules += 16) {
+    CAPTURE(rules);
+    ClassifierMap map;
+    map.ports.set(3);
+    map.rules.push_back({from({kFirst}), 0, false});
+    map.rules.push_back({RuleMatch{{Alternative{}}}, 1, true});
+    for (unsigned r = 2; r < rules; ++r) map.rules.push_back({r == 60 || r == 100 ? from({kNet | r, kFirst}) : from({kNet | r}), r, true});
+    Traffic traffic;
+    traffic.bytes.push_back(test::Packet().ethernet().ipv4("223.0.0.1", "10.0.0.1").udp(1, 2).bytes());
+    traffic.gather();
+    unsigned verdicts = 0;
+    const auto classifier = Classifier::make({map});
+    REQUIRE(classifier);
+    CHECK(differences(*classifier, {map}, traffic, verdicts) == 0);
   }
 }
 
