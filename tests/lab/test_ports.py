@@ -267,10 +267,11 @@ class ThousandChanges(Ports):
         in4 = lab.port(ledger, "in4")
         self.assertEqual(in4["received"]["dequeued"]["packets"] + losses(in4), sent[0])
         self.assertEqual(losses(in4), 0)
-        on = collections.defaultdict(list)
+        on, known = collections.defaultdict(list), set(packets)
         for tool, recording in recordings.items():
             for _, data in recording.stop():
-                on[number_of(data)].append(tool)
+                if data in known:  # the far end's own host speaks too, now and then
+                    on[number_of(data)].append(tool)
         wrong = {n: t for n, t in on.items() if t not in (tools[:2], tools[2:])}
         self.assertEqual(wrong, {}, "packets that are not on just one pair")
         self.assertEqual(sorted(on), list(range(sent[0])), "packets are missing")
