@@ -190,7 +190,7 @@ Response report(Context& c, const config::Outcome& outcome, bool dry_run) {
   body.set_revision(outcome.revision);
   for (const auto& change : outcome.changes) *body.add_changes() = change;
   for (const auto& line : config::in_words(outcome.changes)) body.add_words(line);
-  if (!outcome.warning.empty()) body.add_warnings(outcome.warning);
+  for (const auto& warning : outcome.warnings) body.add_warnings(warning);
   if (dry_run && outcome.changed) *body.mutable_cost() = outcome.cost;
   for (const auto& port : config::interrupted_ports(outcome.changes)) body.add_interrupts(port);
   if (const auto made = c.configuration.revision(outcome.revision); !dry_run && outcome.changed && made && made->confirmation)
@@ -204,7 +204,8 @@ Response answer_change(Context& c, const Request& request, const Result<config::
   if (options_of(request).dry_run) return report(c, *outcome, true);
   Response response = show();
   response.headers["Sluice-Revision"] = std::to_string(outcome->revision);
-  if (!outcome->warning.empty()) response.headers["Warning"] = "199 - \"" + outcome->warning + "\"";
+  // The last one: what happened, rather than what was asked for. All are in the report of a dry run.
+  if (!outcome->warnings.empty()) response.headers["Warning"] = "199 - \"" + outcome->warnings.back() + "\"";
   return response;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "sluice/v1/config.pb.h"
 #include "sluice/v1/status.pb.h"
 
 namespace sluice::api {
@@ -12,6 +13,9 @@ class Telemetry {
   [[nodiscard]] virtual Result<v1::Status> status() = 0;
   [[nodiscard]] virtual Result<v1::Ledger> ledger() = 0;
   [[nodiscard]] virtual Result<v1::Explanation> explain(const v1::Explain& request) = 0;
+  /// Counts what the only map of this configuration, references by id, would pass.
+  [[nodiscard]] virtual Result<void> start_measurement(const v1::Config& config) = 0;
+  [[nodiscard]] virtual Result<v1::Measurement> end_measurement() = 0;
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] virtual Result<void> identify(const std::string& device, uint32_t seconds) = 0;
 };

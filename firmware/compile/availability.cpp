@@ -31,8 +31,6 @@ constexpr std::array kUnavailable{
     Unavailable{"tool_groups.failover:DROP", "failover by dropping"},
     Unavailable{"tool_groups.standby", "standby members"},
     Unavailable{"tool_groups.health", "health checks of members"},
-    Unavailable{"maps.rules.match.regex", "regular expressions over the payload"},
-    Unavailable{"filters.matches.regex", "regular expressions over the payload"},
     Unavailable{"maps.destinations.tunnel", "tunnels as destinations"},
     Unavailable{"maps.destinations.recorder", "the recorder"},
     Unavailable{"maps.destinations.priority:HIGH", "priorities"},

@@ -6,6 +6,7 @@
 
 #include "compile/availability.h"
 #include "compile/match.h"
+#include "compile/shadows.h"
 #include "engine/distribute.h"
 
 namespace sluice::compile {
@@ -25,8 +26,15 @@ MapTurn turn_of(const v1::Map& map) {
 /// One compilation. Members fill in the snapshot and the plan, collection by collection.
 class Compilation {
  public:
-  Compilation(const v1::Config& config, Slots& ports, Slots& legs, Slots& maps, Slots& rules, std::vector<PortSlot>& leg_ports)
-      : config_(config), port_slots_(ports), leg_slots_(legs), map_slots_(maps), rule_slots_(rules), leg_ports_(leg_ports) {}
+  Compilation(const v1::Config& config, Slots& ports, Slots& legs, Slots& maps, Slots& rules, std::vector<PortSlot>& leg_ports,
+              std::shared_ptr<const PayloadScanner>& scanner)
+      : config_(config),
+        port_slots_(ports),
+        leg_slots_(legs),
+        map_slots_(maps),
+        rule_slots_(rules),
+        leg_ports_(leg_ports),
+        scanner_(scanner) {}
 
   Result<Compiled> run(uint64_t revision) {
     out_.snapshot = std::make_unique<Snapshot>();
@@ -42,6 +50,8 @@ class Compilation {
       for (int i = 0; i < config_.maps_size(); ++i)
         if (turn_of(config_.maps(i)) == turn)
           if (auto r = map(config_.maps(i), indexed("maps", i)); !r) return r.error();
+    if (auto r = matches_.scanner->compile(scanner_.get()); !r) return r.error();
+    scanner_ = matches_.scanner;
     auto classifier = Classifier::make(std::move(classifier_maps_));
     if (!classifier) return classifier.error();
     out_.snapshot->classifier = std::move(*classifier);
@@ -244,6 +254,7 @@ class Compilation {
   }
 
   Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
+    std::vector<int> numbers;
     matches_.a.reset(), matches_.b.reset();
     filters_of_map_.clear();
     for (const auto& pair : map.sources().tap_pairs()) {
@@ -265,8 +276,25 @@ class Compilation {
       if (rule.has_enabled() && !rule.enabled()) continue;
       out.rules.push_back({std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
       out_.snapshot->rule_slots.push_back(*slot);
+      numbers.push_back(i + 1);
     }
+    if (turn_of(map) != MapTurn::kDisabled) warn_of_shadows(map.name(), numbers, out.rules);
     return {};
+  }
+
+  /// numbers: of the rules, as people count all of the map's.
+  void warn_of_shadows(const std::string& map, const std::vector<int>& numbers, const std::vector<ClassifierRule>& rules) {
+    constexpr std::size_t kMostWarnings = 100;
+    const Shadows shadows = find_shadows(rules, compared_);
+    for (const auto& [rule, by] : shadows.rules) {
+      if (out_.warnings.size() == kMostWarnings) out_.warnings.emplace_back("more rules are never reached");
+      if (out_.warnings.size() > kMostWarnings) return;
+      const std::string which = "maps/" + map + ": rule " + std::to_string(numbers[rule]);
+      out_.warnings.push_back(by ? which + " is never reached: rule " + std::to_string(numbers[*by]) + " comes first and matches all of it"
+                                 : which + " matches no packet: what it asks for contradicts itself");
+    }
+    if (shadows.ended)
+      out_.warnings.push_back("maps/" + map + ": not all rules were looked at for others that hide them: they overlap too much");
   }
 
   static Slice slice(const v1::Slice& slice) {
@@ -326,6 +354,7 @@ class Compilation {
   Slots& map_slots_;
   Slots& rule_slots_;
   std::vector<PortSlot>& leg_ports_;
+  std::shared_ptr<const PayloadScanner>& scanner_;  ///< of the configuration compiled before, then of this one
   Compiled out_;
   std::vector<ClassifierMap> classifier_maps_;
   std::map<std::string, PortPlan> ports_;
@@ -335,7 +364,7 @@ class Compilation {
   MatchContext matches_;  ///< of the map at hand
   std::map<std::string, RuleMatch> filters_of_map_;
   std::set<const Values*> shared_;  ///< of address sets: however many rules name them, they are there once
-  std::size_t alternatives_ = 0, ranges_ = 0;
+  std::size_t alternatives_ = 0, ranges_ = 0, compared_ = 0;
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;
 };
@@ -348,7 +377,7 @@ const PortPlan* Plan::port(PortSlot slot) const {
 }
 
 Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) {
-  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_).run(revision);
+  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, scanner_).run(revision);
 }
 
 std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {

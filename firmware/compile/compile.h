@@ -71,7 +71,7 @@ struct Plan {
 struct Compiled {
   std::unique_ptr<Snapshot> snapshot;
   Plan plan;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  ///< rules that no packet gets to
 };
 
 /// Legs 0..127 take over the accounts of legs that are no longer configured, one for each tool port's slot, and leg 128 those that
@@ -104,6 +104,7 @@ class Compiler {
   Slots maps_{0, kMaxSlots.maps};
   Slots rules_{0, kMaxSlots.rules};
   std::vector<PortSlot> leg_ports_;  ///< by leg slot
+  std::shared_ptr<const PayloadScanner> scanner_;
 };
 
 }  // namespace sluice::compile

@@ -24,6 +24,7 @@ class MatchCompilation {
     if (auto r = transport(); !r) return r.error();
     if (auto r = tunnel(); !r) return r.error();
     if (auto r = bytes(); !r) return r.error();
+    if (auto r = regex(); !r) return r.error();
     if (!negated_.empty())
       return Error{ErrorCode::kInvalid, path_ + ".not", "negates " + *negated_.begin() + ", which this match does not ask for"};
     if (match_.bidirectional()) add_swapped();
@@ -69,7 +70,8 @@ class MatchCompilation {
                                                   "tunnel.erspan_session",
                                                   "direction",
                                                   "present",
-                                                  "bytes"};
+                                                  "bytes",
+                                                  "regex"};
     for (int i = 0; i < match_.not__size(); ++i) {
       if (!kFields.contains(match_.not_(i))) return bad_entry(path_ + ".not", i, match_.not_(i), "a field of a match, such as ip.src");
       negated_.insert(match_.not_(i));
@@ -279,9 +281,8 @@ class MatchCompilation {
 
   Result<void> bytes() {
     if (match_.bytes().empty()) return {};
-    auto remainder = std::make_shared<Remainder>();
-    remainder->inner = inner_;
-    remainder->patterns_negated = negated_.erase("bytes") > 0;
+    auto& remainder = more();
+    remainder.patterns_negated = negated_.erase("bytes") > 0;
     for (int i = 0; i < match_.bytes_size(); ++i) {
       const auto& asked = match_.bytes(i);
       const std::string path = path_ + ".bytes[" + std::to_string(i) + "]";
@@ -301,10 +302,27 @@ class MatchCompilation {
         pattern.mask.push_back(static_cast<std::byte>(asked.mask().empty() ? '\xFF' : asked.mask()[b]));
         pattern.value.push_back(static_cast<std::byte>(asked.value()[b]) & pattern.mask.back());
       }
-      remainder->patterns.push_back(std::move(pattern));
+      remainder.patterns.push_back(std::move(pattern));
     }
-    remainder_ = std::move(remainder);
     return {};
+  }
+
+  Result<void> regex() {
+    if (match_.regex().empty()) return {};
+    const auto expression = context_.scanner->add(match_.regex(), path_ + ".regex");
+    if (!expression) return expression.error();
+    auto& remainder = more();
+    remainder.scanner = context_.scanner;
+    remainder.expression = *expression;
+    remainder.expression_negated = negated_.erase("regex") > 0;
+    return {};
+  }
+
+  /// For what no field says.
+  Remainder& more() {
+    if (!remainder_) remainder_ = std::make_shared<Remainder>();
+    remainder_->inner = inner_;
+    return *remainder_;
   }
 
   /// The same with every source and destination exchanged.

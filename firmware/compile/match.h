@@ -20,6 +20,7 @@ struct SetValues {
 /// What a match may refer to, by id.
 struct MatchContext {
   std::map<std::string, SetValues> address_sets;
+  std::shared_ptr<PayloadScanner> scanner = std::make_shared<PayloadScanner>();  ///< gets all expressions
   /// Ports of the map's TAP pairs that are their side A, and their side B.
   std::bitset<128> a, b;
 };

@@ -61,10 +61,13 @@ class Sums {
     }
     return sum;
   }
-  [[nodiscard]] Tally rule_hits(uint32_t slot) const {
-    Tally sum;
+  [[nodiscard]] RuleCounters rule(uint32_t slot) const {
+    RuleCounters sum;
     if (slot >= used_.rules) return sum;
-    for (auto& book : books_) sum += book.rule(slot).hits;
+    for (auto& book : books_) {
+      sum.hits += book.rule(slot).hits;
+      sum.last_hit_ns = std::max(sum.last_hit_ns, book.rule(slot).last_hit_ns);
+    }
     return sum;
   }
 
@@ -105,11 +108,12 @@ void report_map(const MapPlan& map, const Plan& plan, const Sums& sums, v1::MapL
   out->set_id(map.id);
   const MapCounters counters = sums.map(map.slot);
   for (std::size_t i = 0; i < map.rules.size(); ++i) {
-    const Tally hits = sums.rule_hits(map.rules[i].slot);
+    const RuleCounters counted = sums.rule(map.rules[i].slot);
     auto* line = out->add_rules();
     line->set_id(map.rules[i].id);
     line->set_index(static_cast<uint32_t>(i));
-    set(line->mutable_hits(), hits);
+    set(line->mutable_hits(), counted.hits);
+    line->set_last_hit_unix_ns(counted.last_hit_ns);
   }
   set(out->mutable_passed(), counters.passed);
   set(out->mutable_passed_by_default(), counters.passed_by_default);
@@ -147,6 +151,33 @@ void report_group(const GroupPlan& group, const Plan& plan, const Sums& sums, v1
 }
 
 }  // namespace
+
+v1::Measurement report_measurement(const MapPlan& map, const Snapshot& snapshot, std::span<const Measurement> measured,
+                                   uint64_t interval_ns) {
+  v1::Measurement out;
+  out.set_interval_ns(interval_ns);
+  const auto add = [&](v1::Measured* line, auto&& tally_of) {
+    Tally sum;
+    for (const Measurement& one : measured) sum += tally_of(one);
+    set(line->mutable_count(), sum);
+    const double seconds = static_cast<double>(interval_ns) / 1e9;
+    line->mutable_rate()->set_packets(static_cast<uint64_t>(static_cast<double>(sum.packets) / seconds));
+    line->mutable_rate()->set_bits(static_cast<uint64_t>(static_cast<double>(sum.bytes) * 8 / seconds));
+  };
+  add(out.mutable_received(), [](const Measurement& m) { return m.received; });
+  add(out.mutable_passed(), [](const Measurement& m) { return m.passed; });
+  add(out.mutable_passed_by_default(), [](const Measurement& m) { return m.passed_by_default; });
+  std::size_t at = 0;  // in the snapshot, which has the enabled ones, in the same order
+  for (std::size_t i = 0; i < map.rules.size() && at < snapshot.rule_slots.size(); ++i) {
+    if (snapshot.rule_slots[at] != map.rules[i].slot) continue;
+    auto* line = out.add_rules();
+    line->set_rule_number(static_cast<uint32_t>(i + 1));
+    line->set_rule(map.rules[i].id);
+    add(line->mutable_hits(), [at](const Measurement& m) { return m.hits[at]; });
+    ++at;
+  }
+  return out;
+}
 
 v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books, const SlotCounts& used,
                          std::span<const OutsideCounts> outside, int64_t frames_lost) {

@@ -7,6 +7,7 @@
 
 #include "compile/compile.h"
 #include "engine/counters.h"
+#include "engine/measurement.h"
 #include "engine/tracer.h"
 #include "sluice/v1/status.pb.h"
 
@@ -26,6 +27,10 @@ struct OutsideCounts {
 /// over as port. `books`: one a worker, each of one moment.
 [[nodiscard]] v1::Ledger report_ledger(const Plan& plan, std::span<const LegPlan> departing, std::span<AccountBook> books,
                                        const SlotCounts& used, std::span<const OutsideCounts> outside, int64_t frames_lost);
+
+/// What all workers measured in so many nanoseconds. plan: of the configuration with the one map.
+[[nodiscard]] v1::Measurement report_measurement(const MapPlan& map, const Snapshot& snapshot, std::span<const Measurement> measured,
+                                                 uint64_t interval_ns);
 
 /// A trace of one packet as steps in words.
 [[nodiscard]] v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "compile/report.h"
 
 namespace sluice::compile {
@@ -70,6 +72,116 @@ void report_parse(const TraceStep& step, v1::Step& out) {
   report_layers(step, true, inner);
 }
 
+/// A field as a rule's match calls it.
+std::string field_name(const Mismatch& mismatch) {
+  switch (mismatch.kind) {
+    case Mismatch::Kind::kBytes: return "bytes";
+    case Mismatch::Kind::kRegex: return "regex";
+    case Mismatch::Kind::kFilter: return "filter";
+    case Mismatch::Kind::kNothing: return "";
+    case Mismatch::Kind::kField: break;
+  }
+  const std::string tag = mismatch.where.level == 0 ? "" : " of tag " + std::to_string(mismatch.where.level + 1);
+  switch (mismatch.where.field) {
+    case Field::kPort: return "direction";
+    case Field::kSourceVlan: return "sources.vlans";
+    case Field::kEtherSrc: return "ethernet.src";
+    case Field::kEtherDst: return "ethernet.dst";
+    case Field::kEtherType: return "ethernet.ethertype";
+    case Field::kVlanId: return "vlan.id" + tag;
+    case Field::kVlanPcp: return "vlan.pcp" + tag;
+    case Field::kMplsLabel: return "mpls.label";
+    case Field::kIpVersion: return "ip.version";
+    case Field::kSrc: return "ip.src";
+    case Field::kDst: return "ip.dst";
+    case Field::kProtocol: return "ip.protocol";
+    case Field::kDscp: return "ip.dscp";
+    case Field::kEcn: return "ip.ecn";
+    case Field::kTtl: return "ip.ttl";
+    case Field::kFragment: return "ip.fragment";
+    case Field::kLength: return "ip.length";
+    case Field::kSrcPort: return "l4.src_port";
+    case Field::kDstPort: return "l4.dst_port";
+    case Field::kTcpFlags: return "l4.tcp_flags";
+    case Field::kIcmpType: return "icmp.type";
+    case Field::kIcmpCode: return "icmp.code";
+    case Field::kTunnelKind: return "tunnel.kind";
+    case Field::kVni: return "tunnel.vni";
+    case Field::kGreKey: return "tunnel.gre_key";
+    case Field::kErspanSession: return "tunnel.erspan_session";
+    case Field::kTeid: return "tunnel.gtp_teid";
+    case Field::kPresence: return "present";
+  }
+  return "";
+}
+
+std::string flag_names(unsigned flags) {
+  static constexpr const char* kFlags[] = {"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
+  std::string out;
+  for (unsigned i = 0; i < std::size(kFlags); ++i)
+    if (flags >> i & 1) out += (out.empty() ? "" : ",") + std::string(kFlags[i]);
+  return out.empty() ? "none" : out;
+}
+
+/// What the packet has there, as people write it.
+std::string value_text(const Where& where, const Value& value) {
+  const auto big_endian = [&](auto& bytes, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<uint8_t>(value.key >> 8 * (size - 1 - i));
+  };
+  const auto number = static_cast<uint64_t>(value.key);
+  static constexpr const char* kFragments[] = {"", "WHOLE", "FIRST", "LATER"};
+  switch (where.field) {
+    case Field::kEtherSrc:
+    case Field::kEtherDst: {
+      Mac mac{};
+      big_endian(mac, mac.size());
+      return to_string(mac);
+    }
+    case Field::kSrc:
+    case Field::kDst: {
+      IpAddress address{.version = static_cast<uint8_t>(value.v6 ? 6 : 4)};
+      big_endian(address.bytes, value.v6 ? 16 : 4);
+      return to_string(address);
+    }
+    case Field::kFragment: return kFragments[number];
+    case Field::kTcpFlags: return flag_names(static_cast<unsigned>(number));
+    case Field::kTunnelKind: return kTunnels[number];
+    case Field::kPort:
+    case Field::kPresence: return "";  // what is there is in the step that tells of the parser
+    default: return std::to_string(number);
+  }
+}
+
+void report_misses(const TraceStep& step, const MapPlan& map, v1::Step& out) {
+  std::size_t position = 0;  // both are in the map's order
+  for (const MissedRule& missed : step.missed) {
+    while (position < map.rules.size() && map.rules[position].slot != missed.rule_slot) ++position;
+    auto& miss = *out.add_misses();
+    if (position < map.rules.size()) miss.set_rule(map.rules[position].id);
+    miss.set_rule_number(static_cast<uint32_t>(position + 1));
+    for (const Mismatch& mismatch : missed.why) {
+      auto& field = *miss.add_fields();
+      field.set_field(field_name(mismatch));
+      field.set_inner(mismatch.where.inner);
+      if (mismatch.value) field.set_value(value_text(mismatch.where, *mismatch.value));
+    }
+  }
+  out.set_more_misses(step.more_missed);
+}
+
+/// What maps said of the packet, in their order: those without a verdict come first in the trace.
+std::vector<TraceStep> in_order_of_maps(std::span<const TraceStep> steps) {
+  using Kind = TraceStep::Kind;
+  const auto of_a_map = [](const TraceStep& s) {
+    return s.kind == Kind::kNoSource || s.kind == Kind::kDefaultDropped || s.kind == Kind::kRulePassed || s.kind == Kind::kRuleDropped ||
+           s.kind == Kind::kDefaultPassed || s.kind == Kind::kHidden;
+  };
+  std::vector<TraceStep> out(steps.begin(), steps.end());
+  const auto begin = std::find_if(out.begin(), out.end(), of_a_map);
+  std::stable_sort(begin, std::find_if_not(begin, out.end(), of_a_map), [](const auto& a, const auto& b) { return a.map < b.map; });
+  return out;
+}
+
 }  // namespace
 
 v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps) {
@@ -77,11 +189,14 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
   v1::Explanation out;
   uint32_t length = 0;  // of the packet
   const auto port_name = [&](PortSlot slot) { return plan.port(slot) ? plan.port(slot)->name : std::string(); };
-  for (const auto& step : steps) {
+  for (const auto& step : in_order_of_maps(steps)) {
     auto* line = out.add_steps();
     const bool has_map = step.kind != Kind::kParsed && step.kind != Kind::kPacketDropped && step.kind != Kind::kUnmatched;
     const MapPlan* map = has_map && step.map < plan.maps.size() ? &plan.maps[step.map] : nullptr;
-    if (map) line->set_map(map->name);
+    if (map) {
+      line->set_map(map->name);
+      report_misses(step, *map, *line);
+    }
     if (step.port != kNoPort) line->set_port(port_name(step.port));
     const auto say = [line](const char* stage, v1::Outcome::Value outcome, std::string text) {
       line->set_stage(stage);
@@ -111,6 +226,8 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
       case Kind::kRulePassed: say("classify", v1::Outcome::PASSED_BY_RULE, rule_text("PASS")); break;
       case Kind::kRuleDropped: say("classify", v1::Outcome::DROPPED_BY_RULE, rule_text("DROP")); break;
       case Kind::kDefaultPassed: say("classify", v1::Outcome::PASSED_BY_DEFAULT, "no rule matches; the map's default passes it"); break;
+      case Kind::kDefaultDropped: say("classify", v1::Outcome::DROPPED_BY_DEFAULT, "no rule matches; the map's default drops it"); break;
+      case Kind::kNoSource: say("classify", v1::Outcome::NO_SOURCE, "the port or the VLAN is not among the map's sources"); break;
       case Kind::kHidden: say("select", v1::Outcome::HIDDEN, "hidden: an earlier map that consumes has taken it"); break;
       case Kind::kUnmatched: say("select", v1::Outcome::UNMATCHED, "no map passes it: unmatched"); break;
       case Kind::kDistributed:

@@ -17,8 +17,8 @@ enum class Purpose {
 class DataPlane {
  public:
   virtual ~DataPlane() = default;
-  /// Compiles the configuration, references by id, and keeps the result ready. Returns what it takes of the data plane.
-  [[nodiscard]] virtual Result<v1::Cost> prepare(uint64_t revision, const v1::Config& config, Purpose purpose) = 0;
+  /// Compiles the configuration, references by id, and keeps the result ready. Returns what it takes of the data plane, and warnings.
+  [[nodiscard]] virtual Result<v1::Prepared> prepare(uint64_t revision, const v1::Config& config, Purpose purpose) = 0;
   /// Puts what was prepared in force.
   [[nodiscard]] virtual Result<void> publish(uint64_t revision) = 0;
 };

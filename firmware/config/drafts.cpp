@@ -107,7 +107,7 @@ Result<Outcome> Configuration::change_draft(const Asker& asker, const std::strin
   if (auto r = validate_counts(next); !r) return r.error();
   if (auto r = complete(next, *before); !r) return r.error();
   if (auto r = validate(next); !r) return r.error();
-  Outcome outcome{revision_, false, "", diff(with_names(*before), with_names(next)), {}};
+  Outcome outcome{revision_, false, {}, diff(with_names(*before), with_names(next)), {}};
   outcome.changed = !outcome.changes.empty();
   if (options.dry_run || !outcome.changed) return outcome;
   draft->changes = changes_of(present, rows_of(next), draft->changes);

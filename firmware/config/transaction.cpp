@@ -88,6 +88,16 @@ Configuration::View Configuration::view() const {
   return {revision_, with_names(config_), std::to_string(revision_)};
 }
 
+Result<v1::Config> Configuration::candidate(const Edit& edit) const {
+  const std::lock_guard lock(mutex_);
+  v1::Config next = with_names(config_);
+  if (auto r = edit(next); !r) return r.error();
+  if (auto r = validate_counts(next); !r) return r.error();
+  if (auto r = complete(next, config_); !r) return r.error();
+  if (auto r = validate(next); !r) return r.error();
+  return next;
+}
+
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
   if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
@@ -120,13 +130,13 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
         if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
       settle();
     }
-    return Outcome{revision_, false, "", {}, {}};
+    return Outcome{revision_, false, {}, {}, {}};
   }
   auto changes = diff(with_names(config_), with_names(next));
   if (auto r = may_make(author, changes); !r) return r.error();
-  const auto cost = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
-  if (!cost) return cost.error();
-  Outcome outcome{revision_, true, "", std::move(changes), *cost};
+  const auto prepared = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
+  if (!prepared) return prepared.error();
+  Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
   const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
@@ -137,7 +147,7 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
   settle();
   if (options.confirm_s) wait_for_confirmation(revision_, std::chrono::seconds(*options.confirm_s));
   if (auto r = data_plane_.publish(revision_); !r)
-    outcome.warning = number(revision_) + " is saved; the data plane gets it when it is back: " + r.error().message;
+    outcome.warnings.push_back(number(revision_) + " is saved; the data plane gets it when it is back: " + r.error().message);
   return outcome;
 }
 

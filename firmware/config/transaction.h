@@ -26,9 +26,9 @@ struct ChangeOptions {
 
 /// What became of a change.
 struct Outcome {
-  uint64_t revision = 0;  ///< in force now; unchanged if nothing was changed
-  bool changed = false;   ///< or would be
-  std::string warning;    ///< committed, but the data plane went away before it could be published
+  uint64_t revision = 0;              ///< in force now; unchanged if nothing was changed
+  bool changed = false;               ///< or would be
+  std::vector<std::string> warnings;  ///< what is hardly meant; or the data plane went away before it could be published
   std::vector<v1::ResourceChange> changes;
   v1::Cost cost = {};  ///< of what was prepared; default where nothing was
 };
@@ -58,6 +58,9 @@ class Configuration {
   /// Applies `edit` to a copy that has names for references. On any error nothing has changed.
   using Edit = std::function<Result<void>(v1::Config&)>;
   [[nodiscard]] Result<Outcome> change(const Author& author, const Edit& edit, const ChangeOptions& options = {});
+
+  /// What change() would give to the data plane, references by id. Nothing changes.
+  [[nodiscard]] Result<v1::Config> candidate(const Edit& edit) const;
 
   /// Everything as it was at a revision, ids included, as a new revision.
   [[nodiscard]] Result<Outcome> rollback(const Author& author, uint64_t revision, const ChangeOptions& options = {});

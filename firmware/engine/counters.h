@@ -59,6 +59,7 @@ struct MapCounters {
 };
 struct RuleCounters {
   Tally hits;
+  uint64_t last_hit_ns = 0;  ///< wall clock
 };
 
 struct WorkerCounters {

@@ -8,6 +8,7 @@
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
 #include "engine/handover.h"
+#include "engine/measurement.h"
 #include "engine/snapshot.h"
 #include "engine/tool_queue.h"
 #include "port/frame_pool.h"
@@ -100,6 +101,7 @@ struct Floor {
   std::vector<std::unique_ptr<Peer>> peers;  ///< by worker; null for this one. Empty: there is one worker
   Burst burst;
   VerdictBuffer verdicts;
+  Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
   Workbench bench;
 };
 

@@ -11,6 +11,8 @@
 
 namespace sluice {
 
+struct Snapshot;
+
 /// Every place where the ledger's balance is written (hits of rules and maps are no part of it). An observer may forbid one: the test that
 /// a lost increment is noticed.
 enum class Line : uint8_t {
@@ -37,6 +39,8 @@ struct Unwatched {
   static constexpr bool counts(Line) { return true; }
   static constexpr void parsed(unsigned /*i*/, PortSlot, const Burst&) {}
   static constexpr void packet_dropped(unsigned /*i*/, PacketDrop) {}
+  /// All packets of the burst, which this port received; verdicts follow with judged().
+  static constexpr void classified(const Snapshot&, const Burst&, PortSlot, const VerdictBuffer&) {}
   static constexpr void judged(unsigned /*i*/, const Verdict&, uint32_t /*rule_slot*/, bool /*hidden*/) {}
   static constexpr void unmatched(unsigned /*i*/) {}
   static constexpr void distributed(unsigned /*i*/, uint32_t /*map*/, uint32_t /*group*/, PortSlot /*member*/) {}

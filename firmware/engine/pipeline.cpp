@@ -1,5 +1,6 @@
 #include "engine/pipeline.h"
 
+#include "base/clock.h"
 #include "engine/fan_out_stage.h"
 #include "engine/handover_stage.h"
 #include "engine/tracer.h"
@@ -42,6 +43,8 @@ template <class Observer>
 void Pipeline<Observer>::process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   if (!admit(snapshot, port)) return;
   snapshot.classifier.classify(floor_.burst, port, floor_.verdicts);
+  observe_.classified(snapshot, floor_.burst, port, floor_.verdicts);
+  if (floor_.measurement) floor_.measurement->look_at(floor_.burst, port);
   select(snapshot, port);
   fan_out(snapshot, memory_class);
   transmit();
@@ -73,6 +76,7 @@ void Pipeline<Observer>::select(const Snapshot& snapshot, PortSlot port) {
   const Burst& burst = floor_.burst;
   Workbench& bench = floor_.bench;
   uint64_t fanned_out = 0;
+  const uint64_t now = coarse_wall_ns();
   for (unsigned i = 0; i < burst.size; ++i) {
     bool taken = false;     // a rule or a default of an earlier map decided about it
     bool consumed = false;  // by a map that hides it
@@ -82,7 +86,11 @@ void Pipeline<Observer>::select(const Snapshot& snapshot, PortSlot port) {
       if (map.collector && taken) continue;
       const bool by_rule = verdict.rule != kNoRule;
       const uint32_t rule_slot = by_rule ? snapshot.rule_slots[verdict.rule] : 0;
-      if (by_rule) floor_.book.rule(rule_slot).hits += {1, burst.lengths[i]};
+      if (by_rule) {
+        RuleCounters& rule = floor_.book.rule(rule_slot);
+        rule.hits += {1, burst.lengths[i]};
+        rule.last_hit_ns = now;
+      }
       const bool hidden = verdict.pass && map.consume && consumed;
       observe_.judged(i, verdict, rule_slot, hidden);
       taken = true;  // a rule that drops has decided too: a collector is for what nobody thought of

@@ -1,22 +1,34 @@
 // An observer that writes down what happens to each packet, for explain.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/net.h"
+#include "engine/classify/mismatch.h"
 #include "engine/observer.h"
+#include "engine/snapshot.h"
 
 namespace sluice {
+
+/// A rule that comes before the one that decides, or before the map's default, and does not match.
+struct MissedRule {
+  uint32_t rule_slot = 0;
+  std::vector<Mismatch> why;
+};
 
 /// One thing that happened to a packet. Numbers are positions in the snapshot; people's names are added by whoever has the Config.
 struct TraceStep {
   enum class Kind : uint8_t {
     kParsed,
     kPacketDropped,
+    kNoSource,  ///< neither the map's sources nor its VLANs have the packet
+    kDefaultDropped,
     kRulePassed,
     kRuleDropped,
     kDefaultPassed,
@@ -37,6 +49,8 @@ struct TraceStep {
   std::vector<uint16_t> vlan_ids[2];  ///< of the outer and the inner layer set, outermost first
   std::vector<uint32_t> mpls_labels[2];
   std::optional<std::pair<IpAddress, IpAddress>> addresses[2];  ///< source and destination
+  std::vector<MissedRule> missed;                               ///< of a map: the rules that come nearest, in order
+  uint32_t more_missed = 0;                                     ///< that are not among them
   uint32_t length = 0;                                          ///< bytes: of the packet where parsed, of the copy where queued
 };
 
@@ -63,10 +77,17 @@ struct Tracer : Unwatched {
     packets.emplace_back().push_back(std::move(step));
   }
   void packet_dropped(unsigned i, PacketDrop reason) { add(i, {.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
+  void classified(const Snapshot& snapshot, const Burst& burst, PortSlot port, const VerdictBuffer& verdicts) {
+    for (unsigned i = 0; i < burst.size; ++i)
+      for (const ClassifierMap& map : snapshot.classifier.maps()) look_at(i, map, snapshot, {burst, i, port}, verdicts);
+  }
   void judged(unsigned i, const Verdict& v, uint32_t rule_slot, bool hidden) {
     using enum TraceStep::Kind;
-    const auto kind = !v.pass ? kRuleDropped : v.rule == kNoRule ? kDefaultPassed : kRulePassed;
-    add(i, {.kind = kind, .map = v.map, .rule_slot = rule_slot});
+    TraceStep& step = missed_[{i, v.map}];
+    step.kind = !v.pass ? kRuleDropped : v.rule == kNoRule ? kDefaultPassed : kRulePassed;
+    step.map = v.map;
+    step.rule_slot = rule_slot;
+    add(i, std::move(step));
     if (hidden) add(i, {.kind = kHidden, .map = v.map});
   }
   void unmatched(unsigned i) { add(i, {.kind = TraceStep::Kind::kUnmatched}); }
@@ -82,8 +103,46 @@ struct Tracer : Unwatched {
   }
 
  private:
+  /// A map that has no verdict about the packet gets its step here; of another the rules that do not match wait for judged().
+  void look_at(unsigned i, const ClassifierMap& map, const Snapshot& snapshot, const PacketView& packet, const VerdictBuffer& verdicts) {
+    using enum TraceStep::Kind;
+    const auto sources = map.sources();
+    if (!std::all_of(sources.begin(), sources.end(), [&](const Criterion& c) { return holds(c, packet); }))
+      return add(i, {.kind = kNoSource, .map = map.map});
+    const auto* const begin = &verdicts.verdicts[verdicts.begin[i]];
+    const auto* const end = &verdicts.verdicts[verdicts.begin[i + 1]];
+    const auto* const verdict = std::find_if(begin, end, [&map](const Verdict& v) { return v.map == map.map; });
+    TraceStep step{.kind = kDefaultDropped, .map = map.map};
+    for (const ClassifierRule& rule : map.rules) {
+      if (verdict != end && rule.index == verdict->rule) break;
+      step.missed.push_back({snapshot.rule_slots[rule.index], mismatches(rule.match, packet)});
+    }
+    keep_nearest(step);
+    if (verdict == end) add(i, std::move(step));
+    else missed_[{i, map.map}] = std::move(step);
+  }
+  static void keep_nearest(TraceStep& step) {
+    constexpr std::size_t kMostMissed = 32;
+    if (step.missed.size() <= kMostMissed) return;
+    std::vector<std::size_t> sizes;
+    for (const MissedRule& rule : step.missed) sizes.push_back(rule.why.size());
+    std::nth_element(sizes.begin(), sizes.begin() + kMostMissed, sizes.end());
+    // Those that are nearer than the one at the bound all fit; of the equally near, the first.
+    const std::size_t bound = sizes[kMostMissed];
+    std::size_t alike =
+        kMostMissed - static_cast<std::size_t>(std::count_if(sizes.begin(), sizes.end(), [&](auto s) { return s < bound; }));
+    const std::size_t before = step.missed.size();
+    std::erase_if(step.missed, [&](const MissedRule& rule) {
+      if (rule.why.size() != bound) return rule.why.size() > bound;
+      if (alike == 0) return true;
+      --alike;
+      return false;
+    });
+    step.more_missed = static_cast<uint32_t>(before - step.missed.size());
+  }
   void add(unsigned i, TraceStep step) { packets[at_[i]].push_back(std::move(step)); }
-  std::array<std::size_t, kBurst> at_{};  ///< where in `packets` the packets of the burst at hand are
+  std::map<std::pair<unsigned, uint32_t>, TraceStep> missed_;  ///< by packet of the burst and map, until it is judged
+  std::array<std::size_t, kBurst> at_{};                       ///< where in `packets` the packets of the burst at hand are
 };
 
 }  // namespace sluice

@@ -74,7 +74,7 @@ Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request)
   return reply;
 }
 
-Result<v1::Cost> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
+Result<v1::Prepared> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
   v1::ControlRequest request;
   request.mutable_prepare()->set_revision(revision);
   *request.mutable_prepare()->mutable_config() = config;
@@ -82,7 +82,7 @@ Result<v1::Cost> DataPlaneClient::prepare(uint64_t revision, const v1::Config& c
   request.mutable_prepare()->set_committed(purpose == config::Purpose::kResume);
   const auto reply = ask(request);
   if (!reply) return reply.error();
-  return reply->prepared().cost();
+  return reply->prepared();
 }
 
 Result<void> DataPlaneClient::publish(uint64_t revision) {
@@ -116,6 +116,21 @@ Result<v1::Explanation> DataPlaneClient::explain(const v1::Explain& what) {
   const auto reply = ask(request);
   if (!reply) return reply.error();
   return reply->explanation();
+}
+
+Result<void> DataPlaneClient::start_measurement(const v1::Config& config) {
+  v1::ControlRequest request;
+  *request.mutable_start_measurement()->mutable_config() = config;
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
+Result<v1::Measurement> DataPlaneClient::end_measurement() {
+  v1::ControlRequest request;
+  request.mutable_end_measurement();
+  const auto reply = ask(request);
+  if (!reply) return reply.error();
+  return reply->measurement();
 }
 
 Result<void> DataPlaneClient::identify(const std::string& device, uint32_t seconds) {

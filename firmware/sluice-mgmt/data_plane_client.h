@@ -26,11 +26,13 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   /// Begins to connect. `connected` is called on a thread of this class whenever the data plane is there anew; it may make requests.
   void start(std::function<void()> connected);
 
-  Result<v1::Cost> prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) override;
+  Result<v1::Prepared> prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) override;
   Result<void> publish(uint64_t revision) override;
   Result<v1::Status> status() override;
   Result<v1::Ledger> ledger() override;
   Result<v1::Explanation> explain(const v1::Explain& request) override;
+  Result<void> start_measurement(const v1::Config& config) override;
+  Result<v1::Measurement> end_measurement() override;
   Result<void> identify(const std::string& device, uint32_t seconds) override;
 
  private:

@@ -163,6 +163,19 @@ void show_explanation(std::ostream& out, const json::value& explanation) {
     out << std::left << std::setw(11) << cell("", at(step, "stage")) << (map.empty() ? "" : map + ": ") << cell("", at(step, "text"))
         << (port.empty() || cell("", at(step, "stage")) == "parse" ? "" : " [" + port + "]") << (reason.empty() ? "" : " (" + reason + ")")
         << "\n";
+    for (const auto& miss : at(step, "misses").as_array()) {
+      out << "             rule " << cell("", at(miss, "rule_number")) << " does not match:";
+      const char* separator = " ";
+      for (const auto& field : at(miss, "fields").as_array()) {
+        const std::string name = cell("", at(field, "field")), value = cell("", at(field, "value"));
+        const bool inner = at(field, "inner").is_bool() && at(field, "inner").get_bool();
+        out << separator << (inner ? "inner " : "") << name << (value.empty() ? "" : " is " + value);
+        separator = ", ";
+      }
+      out << "\n";
+    }
+    if (const std::string more = cell("", at(step, "more_misses")); !more.empty() && more != "0")
+      out << "             and " << more << " more rules do not\n";
   }
   const std::string to = cell("", at(explanation, "delivered_to"));
   out << "Delivered to " << (to.empty() ? "nobody" : to) << "\n";

@@ -16,6 +16,8 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kChunkShift = 11;  // 2,048 bytes
+/// Nanoseconds after which a measurement is over that the management daemon has forgotten.
+constexpr uint64_t kLongestMeasurement = 20'000'000'000;
 
 }  // namespace
 
@@ -54,7 +56,7 @@ void Appliance::connect_workers() {
     });
 }
 
-Result<v1::Cost> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed) {
+Result<v1::Prepared> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed) {
   const uint64_t begin = monotonic_ns();
   if (!dry_run) prepared_.reset();
   auto compiled = compiler_.compile(config, revision);
@@ -65,12 +67,14 @@ Result<v1::Cost> Appliance::prepare(uint64_t revision, const v1::Config& config,
   if (!shares) return shares.error();
   if (!committed)
     if (auto r = panel_.check(compiled->plan); !r) return r.error();
-  v1::Cost cost = compile::cost_of(*compiled, *shares);
-  cost.set_compile_microseconds((monotonic_ns() - begin) / 1000);
-  if (dry_run) return cost;
+  v1::Prepared out;
+  *out.mutable_cost() = compile::cost_of(*compiled, *shares);
+  out.mutable_cost()->set_compile_microseconds((monotonic_ns() - begin) / 1000);
+  for (const auto& warning : compiled->warnings) out.add_warnings(warning);
+  if (dry_run) return out;
   prepared_ = std::move(*compiled);
   prepared_shares_ = *shares;
-  return cost;
+  return out;
 }
 
 Result<void> Appliance::publish(uint64_t revision) {
@@ -100,6 +104,10 @@ void Appliance::tick() {
     panel_.restart_stalled(plan_, shares_);
     for (auto& worker : workers_) worker->between_bursts([](Floor&, auto&) {});
     system::notify_alive();
+  }
+  if (measuring_ && monotonic_ns() - measuring_->begin_ns > kLongestMeasurement) {
+    stop_measuring();
+    measuring_.reset();
   }
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
@@ -158,6 +166,36 @@ std::map<std::string, uint64_t> Appliance::idle_seconds(const std::map<std::stri
     out[id] = (now - heard.at_ns) / 1'000'000'000;
   }
   return out;
+}
+
+Result<void> Appliance::start_measurement(const v1::Config& config) {
+  stop_measuring();
+  if (config.maps_size() != 1) return Error{ErrorCode::kInvalid, "maps", "one map is measured at a time"};
+  auto compiled = compiler_.compile(config, 0);
+  retired_pending_ = true;  // slots of rules that are not in force
+  if (!compiled) return compiled.error();
+  if (compiled->snapshot->maps.empty()) return Error{ErrorCode::kInvalid, "maps[0].enabled", "is false; a disabled map passes nothing"};
+  measuring_ = std::make_unique<Measuring>(Measuring{std::move(*compiled), {}, 0});
+  const Snapshot& snapshot = *measuring_->candidate.snapshot;
+  for (uint32_t w = 0; w < workers_.size(); ++w) measuring_->workers.emplace_back(snapshot.classifier, snapshot.rule_slots.size(), w);
+  for (std::size_t w = 0; w < workers_.size(); ++w)
+    workers_[w]->between_bursts([this, w](Floor& floor, auto&) { floor.measurement = &measuring_->workers[w]; });
+  measuring_->begin_ns = monotonic_ns();
+  return {};
+}
+
+/// After this no worker writes what was measured.
+void Appliance::stop_measuring() {
+  if (!measuring_) return;
+  for (auto& worker : workers_) worker->between_bursts([](Floor& floor, auto&) { floor.measurement = nullptr; });
+}
+
+Result<v1::Measurement> Appliance::end_measurement() {
+  if (!measuring_) return Error{ErrorCode::kConflict, "", "nothing is measured: it was stopped, or the data plane has restarted"};
+  stop_measuring();
+  const auto done = std::exchange(measuring_, nullptr);
+  return compile::report_measurement(done->candidate.plan.maps.front(), *done->candidate.snapshot, done->workers,
+                                     monotonic_ns() - done->begin_ns);
 }
 
 Result<void> Appliance::identify(const std::string& device, uint32_t seconds) const { return Panel::identify(device, seconds); }

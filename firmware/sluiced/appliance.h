@@ -31,7 +31,7 @@ class Appliance {
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
   /// committed: what today's devices cannot do is left to Status.
-  [[nodiscard]] Result<v1::Cost> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
+  [[nodiscard]] Result<v1::Prepared> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
   /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
   [[nodiscard]] Result<void> publish(uint64_t revision);
 
@@ -39,6 +39,12 @@ class Appliance {
   [[nodiscard]] v1::Ledger ledger();
   /// What would happen to this packet on this port (by name or id), by the pipeline itself; nothing is sent or counted.
   [[nodiscard]] Result<v1::Explanation> explain(const v1::Explain& request) const;
+
+  /// Counts what the only map of this configuration would pass, until end_measurement() or some seconds longer than that may take. Ends
+  /// the one that runs.
+  [[nodiscard]] Result<void> start_measurement(const v1::Config& config);
+  /// Errors: kConflict if none runs.
+  [[nodiscard]] Result<v1::Measurement> end_measurement();
 
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] Result<void> identify(const std::string& device, uint32_t seconds) const;
@@ -51,6 +57,7 @@ class Appliance {
  private:
   void connect_workers();
   void fold_retired();
+  void stop_measuring();
   std::map<std::string, uint64_t> idle_seconds(const std::map<std::string, uint64_t>& received);
 
   ApplianceOptions options_;
@@ -65,6 +72,12 @@ class Appliance {
   compile::Shares prepared_shares_;
   compile::Plan plan_;      ///< in force
   compile::Shares shares_;  ///< in force
+  struct Measuring {
+    compile::Compiled candidate;
+    std::vector<Measurement> workers;
+    uint64_t begin_ns;
+  };
+  std::unique_ptr<Measuring> measuring_;
   bool retired_pending_ = false;
   bool reconcile_wanted_ = false;
   struct Heard {

@@ -16,7 +16,7 @@ void set_error(v1::ControlReply& reply, const Error& error) {
   reply.mutable_error()->set_message(error.message);
 }
 
-Result<v1::Cost> prepare(const v1::Prepare& request, Appliance& appliance) {
+Result<v1::Prepared> prepare(const v1::Prepare& request, Appliance& appliance) {
   return appliance.prepare(request.revision(), request.config(), request.dry_run(), request.committed());
 }
 
@@ -25,7 +25,7 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
   switch (request.request_case()) {
     case v1::ControlRequest::kPrepare:
       if (auto r = prepare(request.prepare(), appliance); !r) set_error(reply, r.error());
-      else *reply.mutable_prepared()->mutable_cost() = *r;
+      else *reply.mutable_prepared() = std::move(*r);
       break;
     case v1::ControlRequest::kPublish:
       if (auto r = appliance.publish(request.publish().revision()); !r) set_error(reply, r.error());
@@ -40,6 +40,14 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
     case v1::ControlRequest::kIdentify:
       if (auto r = appliance.identify(request.identify().device(), request.identify().seconds()); !r) set_error(reply, r.error());
       else reply.mutable_identified();
+      break;
+    case v1::ControlRequest::kStartMeasurement:
+      if (auto r = appliance.start_measurement(request.start_measurement().config()); !r) set_error(reply, r.error());
+      else reply.mutable_measuring();
+      break;
+    case v1::ControlRequest::kEndMeasurement:
+      if (auto r = appliance.end_measurement(); !r) set_error(reply, r.error());
+      else *reply.mutable_measurement() = std::move(*r);
       break;
     case v1::ControlRequest::REQUEST_NOT_SET: set_error(reply, {ErrorCode::kInvalid, "", "an empty request"}); break;
   }

@@ -13,6 +13,7 @@
 
 namespace {
 constexpr unsigned kMostWorkers = 8;
+static_assert(kMostWorkers < sluice::PayloadScanner::kMostThreads);
 volatile bool stop = false;  // NOLINT: set by the signal handler
 }  // namespace
 

@@ -22,6 +22,8 @@ struct Telemetry final : api::Telemetry {
   Result<v1::Status> status() override { return v1::Status(); }
   Result<v1::Ledger> ledger() override { return v1::Ledger(); }
   Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
+  Result<void> start_measurement(const v1::Config&) override { return {}; }
+  Result<v1::Measurement> end_measurement() override { return v1::Measurement(); }
   Result<void> identify(const std::string&, uint32_t) override { return {}; }
 };
 

@@ -44,6 +44,8 @@ struct Telemetry final : api::Telemetry {
   }
   Result<v1::Ledger> ledger() override { return ::ledger(1, 1, 0); }
   Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
+  Result<void> start_measurement(const v1::Config&) override { return {}; }
+  Result<v1::Measurement> end_measurement() override { return v1::Measurement(); }
   Result<void> identify(const std::string&, uint32_t) override { return {}; }
 };
 

@@ -84,10 +84,17 @@ class Api(Described):
                 self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 
     def test_what_the_engine_cannot_do_yet_is_refused_as_not_available(self):
-        for field, change in (("rules[0].match.regex", {"rules": [{"action": "PASS", "match": {"regex": "a+"}}]}),
-                              ("destinations[0].priority", {"destinations": [{"port": "tool1", "priority": "HIGH"}]}),
+        for field, change in (("destinations[0].priority", {"destinations": [{"port": "tool1", "priority": "HIGH"}]}),
                               ("destinations[0].operations.sample", {"destinations": [{"port": "tool1", "operations": {"sample": {"one_in": 2}}}]})):
             self.assertEqual(self.refused(422, field, "PUT", "/api/v1/maps/m", {**MAP, **change})["code"], "NOT_AVAILABLE")
+
+    def test_a_bad_expression_is_refused_with_the_reason_and_a_good_one_selects_by_the_payload(self):
+        answer = self.refused(422, "rules[0].match.regex", "PUT", "/api/v1/maps/m", {**MAP, "rules": [{"action": "PASS", "match": {"regex": "a("}}]})
+        self.assertIn("Missing close parenthesis", answer["errors"][0]["reason"])
+        self.assertEqual(self.lab.api("PUT", "/api/v1/maps/m", {**MAP, "rules": [{"action": "PASS", "match": {"regex": "^\\x02+$"}}]}).status, 200)
+        for packet, passes in (("02" * 60, True), ("02" * 59 + "03", False)):
+            answer = self.lab.api("POST", "/api/v1/explain", {"port": "in1", "packet": packet}).json()
+            self.assertEqual(bool(answer["delivered_to"]), passes, answer)
 
     def test_malformed_bodies_are_refused(self):
         for body in ("", "{", "[]", "null", '{"name": "m"', '{"a" 1}', '"text"', "\x00", '{"enabled": tru}', "[" * 100):

@@ -32,6 +32,7 @@ ROUTES = {"/config": "GET PUT", "/config:restore": "POST", "/system": "GET PUT P
           "/revisions/{number}/label": "PUT", "/revisions/{number}:rollback": "POST", "/revisions/{number}:revert": "POST",
           "/revisions/{number}:confirm": "POST",
           "/maps/{name}/rules": "GET POST", "/maps/{name}/rules/{id}": "GET PUT PATCH DELETE", "/maps/{name}/rules/{id}:move": "POST",
+          "/maps/{name}/measure": "POST",
           "/address_sets/{name}/entries": "GET POST", "/address_sets/{name}/entries:remove": "POST",
           **{f"/{c}": "GET POST" for c in COLLECTIONS}, **{f"/{c}/{{name}}": "GET PUT PATCH DELETE" for c in COLLECTIONS},
           **{f"/{c}/{{name}}:rename": "POST" for c in COLLECTIONS}}
@@ -215,6 +216,9 @@ class Walk(Described):
         new = f"w{self.rng.randrange(10**9)}"
         if rest.endswith(":identify"):
             return pattern.replace("{name}", "in1").replace("{device}", self.device), {"seconds": 1}, True
+        if rest.endswith("/measure"):
+            measurable = [m["name"] for m in self.send("GET", "/api/v1/maps", None).json() if m["kind"] != "COLLECTOR" and m["enabled"]]
+            return (pattern.replace("{name}", self.rng.choice(measurable)), {"milliseconds": 10}, True) if measurable else (None, None, False)
         if collection in COLLECTIONS and "/rules" not in rest and "/entries" not in rest:
             body = self.good_resource(collection, new)
             if rest == collection:

@@ -166,8 +166,8 @@ int main(int argc, char** argv) {
   std::nth_element(rounds.begin(), rounds.begin() + 2, rounds.end());
   const auto cost = classifier->cost();
   std::printf(
-      R"({"ns": %.2f, "checksum": %lu, "verdicts": %lu, "wrong": %lu, "verified": %u, "compile_ms": %.1f, "bytes": %zu, "rows": %u, "maps": %u})"
+      R"({"ns": %.2f, "checksum": %lu, "verdicts": %lu, "wrong": %lu, "verified": %u, "compile_ms": %.1f, "bytes": %zu, "rows": %u, "cut": %u, "maps": %u})"
       "\n",
-      rounds[2], checksum, matched, wrong, kVerified, static_cast<double>(compile_ns) / 1e6, cost.bytes, cost.rows, maps);
+      rounds[2], checksum, matched, wrong, kVerified, static_cast<double>(compile_ns) / 1e6, cost.bytes, cost.rows, cost.cut, maps);
   return wrong == 0 ? 0 : 1;
 }

@@ -154,6 +154,21 @@ TEST_CASE("match: every criterion is true of the packets that have such a value,
       {R"("bytes": [{"anchor": "L3", "value": "RQ=="}, {"anchor": "L3", "value": "YA=="}])", tcp4(), true},  // 0x45
       {R"("bytes": [{"anchor": "L4", "value": "AA=="}])", arp(), false},
       {R"("layer": "INNER", "bytes": [{"anchor": "L3", "value": "YA==", "mask": "8A=="}])", in_gre(), true},
+      {R"("regex": "^GET /")", tcp4(), true},
+      {R"("regex": "^ET")", tcp4(), false},
+      {R"("regex": "HTTP$")", tcp4(), true},
+      {R"("regex": "(?i)get.*http")", tcp4(), true},
+      {R"("regex": "get")", tcp4(), false},
+      {R"("regex": "\\x47[\\x00-\\xff]T")", tcp4(), true},
+      {R"("regex": "^que")", udp6(), true},
+      {R"("regex": "GET", "ip": {"src": ["10.0.0.0/8"]}, "bytes": [{"anchor": "L3", "value": "RQ=="}])", tcp4(), true},
+      {R"("regex": "GET", "bytes": [{"anchor": "L3", "value": "YA=="}])", tcp4(), false},
+      {R"("not": ["regex"], "regex": "POST")", tcp4(), true},
+      {R"("not": ["regex"], "regex": "GET")", tcp4(), false},
+      {R"("layer": "INNER", "regex": "GET")", tcp4(), false},
+      {R"("layer": "INNER", "not": ["regex"], "regex": "POST")", tcp4(), false},
+      {R"("layer": "INNER", "regex": "^inner$")", Packet(in_gtp()).payload("inner"), true},
+      {R"("regex": "^inner$")", Packet(in_gtp()).payload("inner"), false},
       {R"("bidirectional": true, "ip": {"src": ["192.0.2.9"]}, "l4": {"dst_port": ["1234"]})", tcp4(), true},
       {R"("bidirectional": true, "ip": {"src": ["192.0.2.9"]}, "l4": {"src_port": ["1234"]})", tcp4(), false},
       {R"("bidirectional": true, "ethernet": {"src": ["02:00:00:00:00:02"]})", tcp4(), true},
@@ -221,8 +236,11 @@ TEST_CASE("match: what cannot be meant is refused by the field's path") {
                         {R"({"direction": ["A"]})", "maps[0].rules[0].match.direction"},
                         {R"({"ethernet": {"dst": ["00:00:00:00:00:02/00:00:00:00:00:ff"]}})", "maps[0].rules[0].match.ethernet.dst[0]"},
                         {R"({"bytes": [{"anchor": "L3", "value": "RQ==", "mask": "//8="}]})", "maps[0].rules[0].match.bytes[0].mask"},
-                        {R"({"regex": "a+"})", "maps[0].rules[0].match.regex"}}) {
-    CAPTURE(match);
+                        {R"({"regex": "a\u0000b"})", "maps[0].rules[0].match.regex"},
+                        {R"({"regex": "a("})", "maps[0].rules[0].match.regex"},
+                        {R"({"regex": "a*"})", "maps[0].rules[0].match.regex"},  // matches nothing, everywhere
+                        {R"({"regex": "(?=a)b"})", "maps[0].rules[0].match.regex"}}) {
+    CAPTURE(std::string(match));
     const auto config = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m",
       "sources": {"ports": ["in1"]}, "rules": [{"match": )" +
                                           std::string(match) + R"(, "action": "PASS"}]}]})");
@@ -231,6 +249,28 @@ TEST_CASE("match: what cannot be meant is refused by the field's path") {
     REQUIRE(!compiled);
     CHECK(compiled.error().field_path == path);
   }
+}
+
+TEST_CASE("match: a refused expression is told with the library's reason, and 256 different ones are the most") {
+  const auto compiled = [](unsigned first, unsigned last) {
+    std::string rules;
+    for (unsigned r = first; r < last; ++r)
+      rules += (rules.empty() ? "" : ",") + (R"({"action": "PASS", "match": {"regex": "n)" + std::to_string(r % 300) + R"("}})");
+    compile::Compiler compiler;
+    return compiler.compile(test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}],
+      "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [)" +
+                                              rules + (rules.empty() ? R"({"action": "PASS", "match": {"regex": "a("}})" : "") + "]}]}"),
+                            1);
+  };
+  const auto refused = compiled(0, 0);
+  REQUIRE(!refused);
+  CHECK(refused.error().message.find("Missing close parenthesis") != std::string::npos);
+  CHECK(compiled(0, 256));
+  CHECK(compiled(300 - 10, 300 + 200));  // 210 different ones, and some again
+  const auto too_many = compiled(0, 257);
+  REQUIRE(!too_many);
+  CHECK(too_many.error().code == ErrorCode::kExhausted);
+  CHECK(too_many.error().field_path == "maps[0].rules[256].match.regex");
 }
 
 TEST_CASE("match: few bytes of a configuration that ask for very many ranges or alternatives are refused at the rule that is too much") {

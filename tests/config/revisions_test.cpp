@@ -131,7 +131,7 @@ TEST_CASE("configuration: nothing changes unless every step succeeds, and nothin
   const auto outcome = configuration.change({"ann", ""}, add("b"));
   REQUIRE(outcome);
   CHECK(outcome->revision == 2);
-  CHECK_FALSE(outcome->warning.empty());
+  CHECK_FALSE(outcome->warnings.empty());
   plane.publish_error.reset();
   REQUIRE(configuration.resume());
   CHECK(plane.purpose == config::Purpose::kResume);  // no device of today may refuse what was committed

@@ -28,6 +28,7 @@ RULES = {
     "session": ({"tunnel": {"erspan_session": ["0-1023"]}}, "erspan.spanid"),
     "mpls": ({"mpls": {"label": ["16-1048575"]}}, "mpls.label#1 >= 16"),
     "mac": ({"ethernet": {"dst": ["01:00:00:00:00:00/01:00:00:00:00:00"]}}, "eth.dst.ig#1 == 1"),
+    "regex": ({"ip": {"version": 4, "protocol": ["tcp"]}, "regex": "HTTP/1\\.[01]"}, 'ip.proto#1 == 6 and tcp.payload matches "(?-i)HTTP/1\\\\.[01]"'),
     "bytes": ({"bytes": [{"anchor": "L3", "value": "RQ=="}]}, "ip.dst#1 and ip.hdr_len#1 == 20"),
 }
 

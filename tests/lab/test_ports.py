@@ -220,6 +220,7 @@ HARMLESS = [
     ("DROP", {"ip": {"src_set": "many"}}), ("PASS", {"not": ["ip.src_set"], "ip": {"src_set": "many"}}), ("DROP", {"ethernet": {"ethertype": ["0x0806"]}}),
     ("DROP", {"ip": {"fragment": ["FIRST", "LATER"]}}), ("PASS", {"ip": {"ttl": ["64"], "length": ["50"]}}), ("DROP", {"present": [{"header": "IPV4", "present": False}]}),
     ("PASS", {"bidirectional": True, "ip": {"endpoint": {"port": ["9000"]}}}), ("DROP", {"tunnel": {"vni": ["0-16777215"]}}), ("DROP", {"icmp": {"type": ["0-255"]}}),
+    ("DROP", {"regex": "no packet says this"}), ("PASS", {"regex": "^\\x00"}),
 ]
 
 

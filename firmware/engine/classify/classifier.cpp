@@ -9,6 +9,16 @@
 #include "engine/classify/kernel.h"
 
 namespace sluice {
+
+/// A row while it is made.
+struct AskingRow {
+  uint32_t row;
+  const Remainder* remainder;
+  std::map<Where, std::shared_ptr<const Values>> fields;  ///< what it asks, each field once
+  bool ports_implied;                                     ///< those that are the map's sources, no fewer
+  [[nodiscard]] bool of_map_alone() const { return ports_implied && fields.size() == 1 && !remainder; }
+};
+
 namespace {
 
 constexpr uint32_t kFirstBand = 512;
@@ -18,13 +28,8 @@ Error too_large(std::size_t most_bytes) {
           "the rules' values overlap in so many ways that they need more than " + std::to_string(most_bytes >> 20) + " MiB"};
 }
 
-/// A row while it is made: what it asks, each field once.
-struct Asking {
-  std::map<Where, std::shared_ptr<const Values>> fields;
-};
-
 /// Returns how many ranges had to be gone through.
-std::size_t add(const Criterion& criterion, Asking& out) {
+std::size_t add(const Criterion& criterion, AskingRow& out) {
   auto& values = out.fields[criterion.where];
   if (!values) {
     values = criterion.values;
@@ -37,7 +42,7 @@ std::size_t add(const Criterion& criterion, Asking& out) {
 }
 
 /// Rules that ask for neighbouring values get neighbouring bits, so that a packet's bits are in few blocks. What asks nothing comes first.
-std::vector<uint32_t> neighbours(const std::vector<Asking>& askings, const std::vector<Where>& fields) {
+std::vector<uint32_t> neighbours(const std::vector<AskingRow>& askings, const std::vector<Where>& fields) {
   struct Place {
     bool asks = false, v6 = false;
     Interval interval;
@@ -105,38 +110,92 @@ std::vector<Criterion> ClassifierMap::sources() const {
   return out;
 }
 
-Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, Simd simd, std::size_t most_bytes) {
-  Classifier out;
-  out.simd_ = simd;
-  out.maps_ = std::move(maps);
-  std::vector<Asking> askings;
-  std::size_t ranges = 0;
-  for (uint32_t m = 0; m < out.maps_.size(); ++m) {
-    const ClassifierMap& map = out.maps_[m];
+/// Rows in the order of maps and rules; `rows` gets what stands behind them.
+class Classifier::Rows {
+ public:
+  explicit Rows(Classifier& out) : out_(out) {}
+
+  Result<std::vector<AskingRow>> make() {
+    for (uint32_t m = 0; m < out_.maps_.size(); ++m)
+      if (auto r = add_map(m); !r) return r.error();
+    return std::move(askings_);
+  }
+
+ private:
+  Result<void> add_map(uint32_t m) {
+    const ClassifierMap& map = out_.maps_[m];
     const auto sources = map.sources();
-    const auto add_row = [&](const Alternative& alternative, uint32_t rule, bool pass) {
-      Asking& asking = askings.emplace_back();
-      for (const Criterion& criterion : sources) ranges += add(criterion, asking);
-      for (const Criterion& criterion : alternative.criteria) ranges += add(criterion, asking);
-      out.rows_.push_back({m, rule, pass, alternative.remainder.get()});
-    };
     for (const ClassifierRule& rule : map.rules)
       for (const Alternative& alternative : rule.match.alternatives) {
-        add_row(alternative, rule.index, rule.pass);
-        if (ranges > kMostRanges)
+        add_row(m, sources, alternative, rule.index, rule.pass);
+        if (ranges_ > kMostRanges)
           return Error{ErrorCode::kExhausted, "maps",
                        "too many rules ask twice about one field with many values, such as src and src_set; put it into one set"};
       }
-    if (map.default_pass) add_row({}, kNoRule, true);
-    if (askings.size() > kMostRows)
+    if (map.default_pass) add_row(m, sources, {}, kNoRule, true);
+    if (askings_.size() > kMostRows)
       return Error{ErrorCode::kExhausted, "maps",
                    "the rules and defaults have more than " + std::to_string(kMostRows) + " alternatives together"};
+    return {};
   }
 
+  void add_row(uint32_t m, const std::vector<Criterion>& sources, const Alternative& alternative, uint32_t rule, bool pass) {
+    const auto row = static_cast<uint32_t>(out_.rows_.size());
+    AskingRow& made = askings_.emplace_back(AskingRow{row, alternative.remainder.get(), {}, false});
+    for (const Criterion& criterion : sources) ranges_ += add(criterion, made);
+    for (const Criterion& criterion : alternative.criteria) ranges_ += add(criterion, made);
+    made.ports_implied = made.fields.at({Field::kPort}) == sources.front().values;
+    out_.rows_.push_back({rule, static_cast<uint16_t>(m), pass});
+    out_.remainders_.push_back(made.remainder);
+  }
+
+  Classifier& out_;
+  std::vector<AskingRow> askings_;
+  std::size_t ranges_ = 0;
+};
+
+Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, const Options& options) {
+  Classifier out;
+  out.simd_ = options.simd;
+  out.maps_ = std::move(maps);
+  auto askings = Rows(out).make();
+  if (!askings) return askings.error();
+  if (out.maps_.size() == 1 && std::none_of(askings->begin(), askings->end(), [](const AskingRow& row) { return row.remainder; })) {
+    out.plain_ = true;
+    const auto all = std::find_if(askings->begin(), askings->end(), [](const AskingRow& row) { return row.of_map_alone(); });
+    if (all != askings->end()) out.last_resort_ = all->row;
+    askings->erase(all, askings->end());  // nothing gets behind it
+  }
+  out.plant_trees(*askings, options);
+  if (out.forest_.bytes() > options.most_bytes) return too_large(options.most_bytes);
+  if (auto r = out.make_dimensions(*askings, options.most_bytes); !r) return r.error();
+  return out;
+}
+
+/// Takes out those rows that trees are for.
+void Classifier::plant_trees(std::vector<AskingRow>& askings, const Options& options) {
+  std::vector<CutRow> rows;
+  for (const AskingRow& one : askings) {
+    if (one.remainder) continue;
+    std::vector<Criterion> asks;
+    for (const auto& [where, values] : one.fields)
+      if (!one.ports_implied || where != Where{Field::kPort}) asks.push_back({where, values});
+    if (auto row = CutForest::row_of(one.row, asks)) rows.push_back(std::move(*row));
+  }
+  if (rows.size() < options.fewest_cut) return;
+  std::vector<bool> taken(rows_.size());
+  for (const CutRow& row : rows) taken[row.row] = true;
+  forest_ = CutForest(rows, simd_);
+  for (const CutRow& row : rows) taken[row.row] = false;
+  cut_ = static_cast<uint32_t>(std::count(taken.begin(), taken.end(), true));
+  std::erase_if(askings, [&taken](const AskingRow& one) { return taken[one.row]; });
+}
+
+Result<void> Classifier::make_dimensions(const std::vector<AskingRow>& askings, std::size_t most_bytes) {
   // Fields whose rules tell most values apart first: they leave fewest blocks to look at.
   std::map<Where, std::map<const Values*, uint32_t>> asked;
-  for (const Asking& asking : askings)
-    for (const auto& [where, values] : asking.fields) ++asked[where][values.get()];
+  for (const AskingRow& one : askings)
+    for (const auto& [where, values] : one.fields) ++asked[where][values.get()];
   std::vector<Where> fields;
   for (const auto& [where, values] : asked) fields.push_back(where);
   std::stable_sort(fields.begin(), fields.end(), [&](const Where& a, const Where& b) { return asked[a].size() > asked[b].size(); });
@@ -145,35 +204,33 @@ Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, Simd simd, 
 
   const auto order = neighbours(askings, fields);
   for (std::size_t bit = 0; bit < order.size(); ++bit) {
-    const Row& row = out.rows_[order[bit]];
-    out.bits_.push_back({order[bit], static_cast<uint16_t>(row.map), row.remainder != nullptr});
+    const AskingRow& one = askings[order[bit]];
+    bits_.push_back({one.row, rows_[one.row].map, one.remainder != nullptr});
+    row_of_bit_.push_back(one.row);
     if (bit % 64 != 0) continue;
-    out.first_row_.push_back(order[bit]);
-    out.blocks_[bit / 4096] |= uint64_t{1} << bit / 64 % 64;
+    first_row_.push_back(one.row);
+    blocks_[bit / 4096] |= uint64_t{1} << bit / 64 % 64;
   }
-  out.plain_ = out.maps_.size() == 1 && std::none_of(out.rows_.begin(), out.rows_.end(), [](const Row& row) { return row.remainder; });
-  out.row_of_bit_ = order;
-  out.layout_ = Layout::of(static_cast<uint32_t>(order.size()));
-  std::size_t bytes = 0;
+  layout_ = Layout::of(static_cast<uint32_t>(order.size()));
+  std::size_t bytes = forest_.bytes();
   for (const Where& where : fields) {
     std::vector<Dimension::Ask> asks;
-    std::vector<uint64_t> silent(out.layout_.blocks());
+    std::vector<uint64_t> silent(layout_.blocks());
     for (uint32_t bit = 0; bit < order.size(); ++bit) {
       const auto& asking = askings[order[bit]].fields;
       if (const auto found = asking.find(where); found != asking.end()) asks.push_back({bit, found->second.get()});
       else silent[bit / 64] |= uint64_t{1} << bit % 64;
     }
-    auto dimension = Dimension::make(where, asks, silent, out.layout_, most_bytes - bytes, simd);
-    if (!dimension) return too_large(most_bytes);
-    if (dimension->bytes() > most_bytes - bytes) return too_large(most_bytes);
+    auto dimension = Dimension::make(where, asks, silent, layout_, most_bytes - bytes, simd_);
+    if (!dimension || dimension->bytes() > most_bytes - bytes) return too_large(most_bytes);
     bytes += dimension->bytes();
-    out.dimensions_.push_back(std::move(*dimension));
+    dimensions_.push_back(std::move(*dimension));
   }
-  return out;
+  return {};
 }
 
 ClassifierCost Classifier::cost() const {
-  ClassifierCost out{static_cast<uint32_t>(rows_.size()), static_cast<uint32_t>(dimensions_.size()), 0};
+  ClassifierCost out{static_cast<uint32_t>(rows_.size()), cut_, static_cast<uint32_t>(dimensions_.size()), forest_.bytes()};
   for (const Dimension& dimension : dimensions_) out.bytes += dimension.bytes();
   return out;
 }

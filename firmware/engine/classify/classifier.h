@@ -13,6 +13,7 @@
 
 #include "base/net.h"
 #include "base/result.h"
+#include "engine/classify/cut_forest.h"
 #include "engine/classify/dimension.h"
 #include "engine/classify/match.h"
 #include "packet/frame.h"
@@ -55,6 +56,7 @@ struct VerdictBuffer {
   std::unique_ptr<Verdict[]> verdicts;
   uint32_t per_packet;
   // For the classifier alone.
+  PayloadScanner::Seen seen;
   std::vector<uint32_t> best;     ///< by map: the first row that matched; kNoRow between packets
   std::vector<uint64_t> touched;  ///< maps that have one, a bit each
 };
@@ -62,9 +64,12 @@ struct VerdictBuffer {
 /// What a classifier costs.
 struct ClassifierCost {
   uint32_t rows = 0;        ///< alternatives of rules, and defaults
+  uint32_t cut = 0;         ///< of them, those in trees
   uint32_t dimensions = 0;  ///< fields that are asked about
   std::size_t bytes = 0;
 };
+
+struct AskingRow;
 
 class Classifier {
  public:
@@ -74,10 +79,19 @@ class Classifier {
   static constexpr std::size_t kMostRanges = std::size_t{1} << 21;  ///< of values that rules do not share
   static constexpr uint32_t kMostDimensions = 96;
 
+  /// With fewer rows that trees could take there are none: a few blocks of bits are cheaper.
+  static constexpr uint32_t kFewestCut = 128;
+
+  struct Options {
+    Simd simd = best_simd();
+    std::size_t most_bytes = kMostBytes;
+    uint32_t fewest_cut = kFewestCut;
+  };
+
   Classifier() = default;
   /// Control thread. Errors: kExhausted.
-  [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps, Simd simd = best_simd(),
-                                               std::size_t most_bytes = kMostBytes);
+  [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps, const Options& options);
+  [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps) { return make(std::move(maps), Options{}); }
 
   /// For each packet of the burst, received on `port`: one verdict for each active map that has the port among its sources and
   /// either a matching rule or a default that passes, in map order.
@@ -89,10 +103,9 @@ class Classifier {
  private:
   /// One alternative of a rule, or a map's default. In the order of maps and rules: the first that matches decides.
   struct Row {
-    uint32_t map;  ///< position in maps_
     uint32_t rule;
+    uint16_t map;  ///< position in maps_
     bool pass;
-    const Remainder* remainder;
   };
   /// What stands behind a bit: all that the packet path needs to know of a row.
   struct Bit {
@@ -103,16 +116,23 @@ class Classifier {
   /// The classes of a burst's values, by dimension.
   using Classes = std::array<std::array<uint32_t, kBurst>, kMostDimensions>;
   friend class ClassifierKernel;
+  class Rows;
+  void plant_trees(std::vector<AskingRow>& askings, const Options& options);
+  [[nodiscard]] Result<void> make_dimensions(const std::vector<AskingRow>& askings, std::size_t most_bytes);
 
   std::vector<ClassifierMap> maps_;
   std::vector<Row> rows_;
-  std::vector<Bit> bits_;
+  std::vector<const Remainder*> remainders_;  ///< by row; null: none
+  CutForest forest_;                          ///< of the rows that it takes
+  uint32_t cut_ = 0;                          ///< how many these are
+  std::vector<Bit> bits_;                     ///< of all others
   std::vector<uint32_t> row_of_bit_;
   std::vector<uint32_t> first_row_;                       ///< of each block; ascending
   std::vector<Dimension> dimensions_;                     ///< the sparse ones first
   std::array<uint64_t, Layout::kWords.back()> blocks_{};  ///< those that there are, a bit each
   Layout layout_;
-  bool plain_ = false;  ///< one map, and no row has a remainder
+  bool plain_ = false;             ///< one map, and no row has a remainder
+  uint32_t last_resort_ = kNoRow;  ///< of a plain one: the row that asks nothing
   Simd simd_ = Simd::kScalar;
 };
 

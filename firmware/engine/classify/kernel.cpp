@@ -6,6 +6,7 @@
 namespace sluice {
 
 void ClassifierKernel::run(Simd simd) {
+  out_.seen.scanner = nullptr;  // that was another burst
   if (c_.rows_.empty()) {
     out_.begin.fill(0);
     return;
@@ -44,7 +45,11 @@ void ClassifierKernel::match() {
       dense_[dense_size_++] = {sets.summaries.at(0), sets.bitmaps.at(0), classes_[d].data()};
     }
   }
-  if (c_.plain_ && sparse_size_ + dense_size_ == 0) return match_all();
+  if (c_.plain_ && c_.bits_.empty() && c_.forest_.empty()) return match_all();
+  if (!c_.forest_.empty()) {
+    c_.forest_.keys_of(burst_, keys_.data());
+    c_.forest_.walk(keys_.data(), burst_.size, leaves_);
+  }
   fetch(0);
   for (unsigned begin = 0; begin < burst_.size; begin += kGroup) {
     fetch(begin + kGroup);
@@ -55,14 +60,15 @@ void ClassifierKernel::match() {
   out_.begin[burst_.size] = verdicts_;
 }
 
-/// Nothing is asked of packets of this port: the first row is every packet's.
+/// Nothing is asked of packets but their port.
 void ClassifierKernel::match_all() {
-  const auto& row = c_.rows_.front();
+  const bool all = c_.maps_.front().ports[port_];
+  const auto& row = c_.rows_[c_.last_resort_];
   for (unsigned i = 0; i < burst_.size; ++i) {
-    out_.begin[i] = i;
+    out_.begin[i] = all ? i : 0;
     out_.verdicts[i] = {c_.maps_.front().map, row.rule, row.pass};
   }
-  out_.begin[burst_.size] = burst_.size;
+  out_.begin[burst_.size] = all ? burst_.size : 0;
 }
 
 /// What the leaves of a group of packets have, on its way.
@@ -136,10 +142,13 @@ void ClassifierKernel::match_one_map(unsigned begin, unsigned end) {
   std::array<uint32_t, kGroup> best;
   std::array<Step, kGroup> steps;
   std::array<uint8_t, kGroup> going;
+  const bool is_source = c_.maps_.front().ports[port_];
   unsigned left = end - begin;
+  std::fill_n(best.begin(), left, is_source ? c_.last_resort_ : kNoRow);
+  if (is_source && !c_.forest_.empty()) c_.forest_.first(burst_, port_, keys_.data(), leaves_, begin, end, best.data());
+  if (c_.bits_.empty()) left = 0;
   for (unsigned i = 0; i < left; ++i) {
     narrow_down<kWords>(begin + i, candidates[i]);
-    best[i] = kNoRow;
     going[i] = static_cast<uint8_t>(i);
   }
   while (left > 0) {
@@ -181,6 +190,7 @@ template <uint32_t kWords>
 void ClassifierKernel::match_maps(unsigned begin, unsigned end) {
   for (unsigned i = begin; i < end; ++i) {
     out_.begin[i] = verdicts_;
+    if (!c_.forest_.empty()) settle_cut(i);
     std::array<uint64_t, kWords> candidates;
     narrow_down<kWords>(i, candidates);
     for (uint32_t w = 0; w < kWords; ++w)
@@ -201,9 +211,23 @@ void ClassifierKernel::match_maps(unsigned begin, unsigned end) {
 void ClassifierKernel::settle(unsigned i, uint32_t block, uint64_t bits) {
   for (; bits != 0; bits &= bits - 1) {
     const auto& bit = c_.bits_[block * 64 + static_cast<unsigned>(std::countr_zero(bits))];
-    if (bit.row >= out_.best[bit.map] || (bit.has_remainder && !holds(*c_.rows_[bit.row].remainder, {burst_, i, port_}))) continue;
-    out_.best[bit.map] = bit.row;
-    out_.touched[bit.map / 64] |= uint64_t{1} << bit.map % 64;
+    if (bit.row >= out_.best[bit.map] || (bit.has_remainder && !holds(*c_.remainders_[bit.row], {burst_, i, port_, &out_.seen}))) continue;
+    settle_row(bit.map, bit.row);
+  }
+}
+
+void ClassifierKernel::settle_row(uint32_t map, uint32_t row) {
+  out_.best[map] = row;
+  out_.touched[map / 64] |= uint64_t{1} << map % 64;
+}
+
+/// Rows of the trees.
+void ClassifierKernel::settle_cut(unsigned i) {
+  std::array<uint32_t, CutForest::kMostFound> rows;
+  const unsigned found = c_.forest_.all(burst_, port_, keys_.data(), leaves_, i, rows.data());
+  for (unsigned r = 0; r < found; ++r) {
+    const uint32_t map = c_.rows_[rows[r]].map;
+    if (rows[r] < out_.best[map] && c_.maps_[map].ports[port_]) settle_row(map, rows[r]);
   }
 }
 

@@ -5,8 +5,6 @@
 
 namespace sluice {
 
-inline constexpr uint32_t kNoRow = 0xFFFFFFFF;
-
 class ClassifierKernel {
  public:
   ClassifierKernel(const Classifier& classifier, const Burst& burst, PortSlot port, const Classifier::Classes& classes, VerdictBuffer& out)
@@ -32,6 +30,8 @@ class ClassifierKernel {
   template <uint32_t kWords>
   [[gnu::always_inline]] inline uint64_t matching(unsigned i, uint32_t block) const;
   [[gnu::always_inline]] inline void settle(unsigned i, uint32_t block, uint64_t bits);
+  [[gnu::always_inline]] inline void settle_row(uint32_t map, uint32_t row);
+  void settle_cut(unsigned i);
 
   /// What is read of a dimension, at hand.
   struct Sparse {
@@ -60,6 +60,8 @@ class ClassifierKernel {
   std::array<Sparse, Classifier::kMostDimensions> sparse_;
   std::array<Dense, Classifier::kMostDimensions> dense_;
   uint32_t sparse_size_ = 0, dense_size_ = 0;
+  std::array<CutKey, kBurst> keys_;  // for the trees
+  CutForest::Leaves leaves_;
   uint32_t verdicts_ = 0;  ///< so far
 };
 

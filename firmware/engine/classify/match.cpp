@@ -232,8 +232,15 @@ bool holds(const Criterion& criterion, const PacketView& packet) {
   return value && criterion.values->has(value->key, value->v6);
 }
 
-bool holds(const Remainder& remainder, const PacketView& packet) {
-  if (remainder.unless && matches(*remainder.unless, packet)) return false;
+namespace {
+
+bool payload_holds(const Remainder& remainder, const PacketView& packet) {
+  const auto payload = place_of(Anchor::kPayload, remainder.inner, packet.parsed());
+  if (!payload) return false;
+  return remainder.scanner->matches(remainder.expression, packet.burst, packet.i, *payload, packet.seen) != remainder.expression_negated;
+}
+
+bool bytes_hold(const Remainder& remainder, const PacketView& packet) {
   if (remainder.patterns.empty()) return true;
   bool any = false;
   for (const BytePattern& pattern : remainder.patterns) {
@@ -242,6 +249,14 @@ bool holds(const Remainder& remainder, const PacketView& packet) {
     any |= there.value_or(false);
   }
   return any != remainder.patterns_negated;
+}
+
+}  // namespace
+
+bool holds(const Remainder& remainder, const PacketView& packet) {
+  // The payload last: it is read for those that all else leaves.
+  return !(remainder.unless && matches(*remainder.unless, packet)) && bytes_hold(remainder, packet) &&
+         (!remainder.scanner || payload_holds(remainder, packet));
 }
 
 bool matches(const RuleMatch& match, const PacketView& packet) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/classify/payload_scanner.h"
 #include "engine/transform/slice.h"
 #include "packet/frame.h"
 #include "port/frame_pool.h"
@@ -105,9 +106,12 @@ struct RuleMatch;
 
 /// What no table answers: looked at one by one, for the packets that everything else leaves.
 struct Remainder {
-  std::vector<BytePattern> patterns;        ///< any of them
-  bool patterns_negated = false;            ///< none of them; false where one of them lies beyond the packet
-  bool inner = false;                       ///< anchors are those of the inner layer set
+  std::vector<BytePattern> patterns;              ///< any of them
+  bool patterns_negated = false;                  ///< none of them; false where one of them lies beyond the packet
+  std::shared_ptr<const PayloadScanner> scanner;  ///< of the expression; null: it asks for none
+  unsigned expression = 0;
+  bool expression_negated = false;
+  bool inner = false;                       ///< anchors and payload are those of the inner layer set
   std::shared_ptr<const RuleMatch> unless;  ///< this must not match
 };
 
@@ -127,6 +131,7 @@ struct PacketView {
   const Burst& burst;
   unsigned i;
   PortSlot port;
+  PayloadScanner::Seen* seen = nullptr;  ///< of this burst; null: payloads are read each time
   [[nodiscard]] const std::byte* data() const { return burst.frames[i].data; }
   [[nodiscard]] const Parsed& parsed() const { return burst.parsed[i]; }
 };

@@ -17,6 +17,9 @@ using Random = std::mt19937;
 unsigned below(Random& random, unsigned n) { return static_cast<unsigned>(random() % n); }
 
 /// Packets of every kind, some of them cut short, 64 a burst.
+/// As Options::fewest_cut: more than there are.
+constexpr uint32_t kNoTrees = 0xFFFFFFFF;
+
 struct Traffic {
   std::vector<std::vector<std::byte>> bytes;
   std::vector<std::unique_ptr<Burst>> bursts;
@@ -124,6 +127,66 @@ unsigned differences(const Classifier& classifier, const std::vector<ClassifierM
   return different;
 }
 
+/// Networks within few others, so that rules overlap and packets meet them.
+std::string some_host(Random& random, bool v6) {
+  const auto n = [&](unsigned bound) { return std::to_string(below(random, bound)); };
+  if (below(random, 12) == 0) return v6 ? "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff" : "255.255.255.255";
+  if (v6) return "2001:db8:" + n(3) + ":" + n(4) + "::" + n(6);
+  return "10." + n(3) + "." + n(4) + "." + n(6);
+}
+
+Key key_of(const std::string& host, bool v6) {
+  const auto address = parse_address(host);
+  Key key = 0;
+  for (unsigned i = 0; i < (v6 ? 16U : 4U); ++i) key = key << 8 | address->bytes[i];
+  return key;
+}
+
+/// A rule on addresses, ports and protocol, and sometimes on something else.
+Alternative some_tuple(Random& random) {
+  Alternative out;
+  const auto ask = [&](Field field, Values values) {
+    out.criteria.push_back({{field}, std::make_shared<const Values>(std::move(values))});
+  };
+  const bool v6 = below(random, 2) == 0;
+  for (const Field field : {Field::kSrc, Field::kDst}) {
+    if (below(random, 5) == 0) continue;
+    const unsigned bits = v6 ? 128 : 32, free = std::array{0U, 0U, 0U, 3U, 8U, 16U, 24U, 64U, 80U}[below(random, v6 ? 9 : 7)];
+    const Key key = key_of(some_host(random, v6), v6), low = key >> free << free;
+    const Interval range{low, low | (free == bits ? ~Key{0} : (Key{1} << free) - 1)};
+    ask(field, v6 ? Values{{}, {range}} : Values{{range}, {}});
+  }
+  for (const Field field : {Field::kSrcPort, Field::kDstPort}) {
+    if (below(random, 2)) continue;
+    const Key from = below(random, 6);
+    if (below(random, 6) == 0) ask(field, {{{from, from}, {from + 3, from + 4}}, {}});
+    else ask(field, {{{from, below(random, 4) ? from : below(random, 2) ? from + 2 : 65535}}, {}});
+  }
+  if (below(random, 2)) ask(Field::kProtocol, {{{below(random, 2) ? Key{6} : Key{17}, Key{17}}}, {}});
+  if (below(random, 6) == 0) ask(Field::kTtl, {{{0, 40 + below(random, 60)}}, {}});
+  if (below(random, 8) == 0) ask(Field::kPort, {{{below(random, 4), 3}}, {}});
+  return out;
+}
+
+std::vector<std::byte> some_tuple_packet(Random& random) {
+  const bool v6 = below(random, 2) == 0;
+  test::Packet packet;
+  packet.ethernet();
+  if (below(random, 4) == 0) packet.vlan(static_cast<uint16_t>(below(random, 4096)));
+  const auto src = some_host(random, v6), dst = some_host(random, v6);
+  if (v6) packet.ipv6(src, dst);
+  else packet.ipv4(src, dst);
+  const auto port = [&] { return static_cast<uint16_t>(below(random, 9)); };
+  switch (below(random, 3)) {
+    case 0: packet.udp(port(), port()); break;
+    case 1: packet.tcp(port(), port()); break;
+    default: packet.icmp(8); break;
+  }
+  auto bytes = packet.bytes();
+  if (below(random, 10) == 0) bytes.resize(14 + below(random, static_cast<unsigned>(bytes.size()) - 14));
+  return bytes;
+}
+
 bool long_tier() {
   const char* tier = std::getenv("SLUICE_TIER");
   return tier && std::string(tier) == "long";
@@ -142,12 +205,45 @@ TEST_CASE("classifier: random rules of all fields in any number of maps decide a
     const auto maps = some_maps(random, traffic, map_count, 1U << below(random, 10));
     for (const Simd simd : {Simd::kScalar, Simd::kAvx2, Simd::kAvx512}) {
       if (simd > best_simd()) continue;
-      const auto classifier = Classifier::make(maps, simd);
+      for (const uint32_t fewest_cut : {1U, kNoTrees}) {
+        const auto classifier = Classifier::make(maps, {.simd = simd, .fewest_cut = fewest_cut});
+        REQUIRE_MESSAGE(classifier, classifier.error().message);
+        CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
+      }
+    }
+  }
+  CHECK(verdicts > 1000);
+}
+
+TEST_CASE("classifier: rules on networks, ports and protocol, with and without more, decide in trees as they do one after the other") {
+  const unsigned seed = std::random_device()();
+  MESSAGE("seed ", seed);
+  Random random(seed);
+  unsigned verdicts = 0, in_trees = 0;
+  for (unsigned round = 0; round < (long_tier() ? 1000U : 40U); ++round) {
+    const unsigned rules = 1U << below(random, 12), map_count = below(random, 2) ? 1 : 1 + below(random, 20);
+    std::vector<ClassifierMap> maps(map_count);
+    for (unsigned m = 0; m < map_count; ++m) {
+      maps[m].map = m;
+      if (m == 0 || below(random, 4)) maps[m].ports.set(3);
+      maps[m].ports.set(below(random, 3));
+      maps[m].default_pass = below(random, 4) == 0;
+      if (below(random, 5) == 0) maps[m].vlans.push_back({0, 2000});
+    }
+    for (unsigned r = 0; r < rules; ++r) maps[below(random, map_count)].rules.push_back({{{some_tuple(random)}}, r, below(random, 2) == 0});
+    Traffic traffic;
+    for (unsigned i = 0; i < 500; ++i) traffic.bytes.push_back(some_tuple_packet(random));
+    traffic.gather();
+    for (const Simd simd : {Simd::kScalar, Simd::kAvx512}) {
+      if (simd > best_simd()) continue;
+      const auto classifier = Classifier::make(maps, {.simd = simd, .fewest_cut = 1});
       REQUIRE_MESSAGE(classifier, classifier.error().message);
+      in_trees += classifier->cost().cut;
       CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
     }
   }
   CHECK(verdicts > 1000);
+  CHECK(in_trees > 1000);
 }
 
 TEST_CASE("classifier: sets of rules of every size of the summary, sparse and dense, decide alike") {
@@ -191,9 +287,11 @@ TEST_CASE("classifier: sets of rules of every size of the summary, sparse and de
     unsigned verdicts = 0;
     for (const Simd simd : {Simd::kScalar, Simd::kAvx2, Simd::kAvx512}) {
       if (simd > best_simd() || (rows > 5000 && simd != best_simd())) continue;
-      const auto classifier = Classifier::make(maps, simd);
-      REQUIRE_MESSAGE(classifier, classifier.error().message);
-      CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
+      for (const uint32_t fewest_cut : {1U, kNoTrees}) {
+        const auto classifier = Classifier::make(maps, {.simd = simd, .fewest_cut = fewest_cut});
+        REQUIRE_MESSAGE(classifier, classifier.error().message);
+        CHECK(differences(*classifier, maps, traffic, verdicts) == 0);
+      }
     }
     CHECK(verdicts >= 64);
   }
@@ -224,6 +322,32 @@ TEST_CASE("classifier: the first rule decides also where it is in a block that i
   }
 }
 
+TEST_CASE("classifier: rules that alternate between narrow and wide cost no more than in order, and what all networks share is no list") {
+  const auto criterion = [](Field field, Key from, Key to) {
+    return Criterion{{field}, std::make_shared<const Values>(Values{{{from, to}}, {}})};
+  };
+  ClassifierMap alternating, alike;
+  alternating.ports.set(0), alike.ports.set(0);
+  for (uint32_t r = 0; r < 16384; ++r) {
+    const Key network = Key{10} << 24 | Key{r / 2} << 8;
+    Alternative one;
+    one.criteria = {criterion(Field::kSrc, network, network + 255), criterion(Field::kDst, network, network + 255)};
+    if (r % 2) one.criteria.push_back(criterion(Field::kTtl, r % 200, r % 200));
+    else one.criteria.push_back(criterion(Field::kDstPort, r % 60000, r % 60000));
+    alternating.rules.push_back({{{one}}, r, true});
+    one.criteria = {criterion(Field::kDst, Key{10} << 24, (Key{10} << 24) + 255), criterion(Field::kTtl, r % 256, 255)};
+    alike.rules.push_back({{{one}}, r, true});
+  }
+  const auto first = Classifier::make({alternating});
+  REQUIRE(first);
+  CHECK(first->cost().bytes < (16U << 20));
+  CHECK(first->cost().cut > 8000);
+  // A leaf of these would be a list that every packet is compared with, one criterion after the other.
+  const auto second = Classifier::make({alike});
+  REQUIRE(second);
+  CHECK(second->cost().cut < 16);
+}
+
 TEST_CASE("classifier: rules that tear each other to pieces cost bounded memory, or are refused with the reason") {
   Random random(1);
   ClassifierMap map;
@@ -236,10 +360,10 @@ TEST_CASE("classifier: rules that tear each other to pieces cost bounded memory,
     }
     map.rules.push_back({{{alternative}}, r, true});
   }
-  const auto enough = Classifier::make({map}, best_simd());
+  const auto enough = Classifier::make({map});
   REQUIRE(enough);
   CHECK(enough->cost().bytes > (2U << 20));
-  const auto too_little = Classifier::make({map}, best_simd(), std::size_t{2} << 20);
+  const auto too_little = Classifier::make({map}, {.most_bytes = std::size_t{2} << 20});
   REQUIRE(!too_little);
   CHECK(too_little.error().code == ErrorCode::kExhausted);
   CHECK(too_little.error().field_path == "maps");

@@ -1,0 +1,183 @@
+#include "compile/shadows.h"
+
+#include <algorithm>
+#include <map>
+
+namespace sluice::compile {
+namespace {
+
+/// What one alternative asks, each field once, in the order of fields.
+using Asked = std::vector<Criterion>;
+
+std::size_t size_of(const Values& values) { return values.numbers.size() + values.ipv6.size(); }
+
+Asked asked_by(const Alternative& alternative) {
+  Asked out = alternative.criteria;
+  std::sort(out.begin(), out.end(), [](const Criterion& a, const Criterion& b) { return a.where < b.where; });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (kept == 0 || out[kept - 1].where != out[i].where) out[kept++] = out[i];
+    else out[kept - 1].values = std::make_shared<const Values>(intersection(*out[kept - 1].values, *out[i].values));
+  }
+  out.resize(kept);
+  return out;
+}
+
+bool is_empty(const Asked& asked) {
+  return std::any_of(asked.begin(), asked.end(), [](const Criterion& c) { return size_of(*c.values) == 0; });
+}
+
+/// Both sorted and disjoint.
+bool contains(const std::vector<Interval>& outer, const std::vector<Interval>& inner) {
+  auto at = outer.begin();
+  for (const Interval& one : inner) {
+    at = std::find_if(at, outer.end(), [&one](const Interval& o) { return o.to >= one.from; });
+    if (at == outer.end() || at->from > one.from || at->to < one.to) return false;
+  }
+  return true;
+}
+
+bool contains(const Values& outer, const Values& inner) {
+  return &outer == &inner || (contains(outer.numbers, inner.numbers) && contains(outer.ipv6, inner.ipv6));
+}
+
+/// Alternatives that ask about the same fields, to be found by a value of one of them: an implicit interval tree.
+class Group {
+ public:
+  struct Member {
+    std::size_t rule;
+    Asked asked;
+  };
+  std::vector<Member> members;
+
+  [[nodiscard]] bool asks_less_than(const Asked& other) const {
+    const Asked& ours = members.front().asked;
+    return std::includes(other.begin(), other.end(), ours.begin(), ours.end(),
+                         [](const Criterion& a, const Criterion& b) { return a.where < b.where; });
+  }
+
+  /// By the field whose values tell most members apart.
+  void index() {
+    std::size_t most = 0;
+    for (std::size_t f = 0; f < members.front().asked.size(); ++f) {
+      std::vector<std::pair<Key, Key>> firsts;
+      for (const Member& member : members) firsts.push_back(first_of(*member.asked[f].values));
+      std::sort(firsts.begin(), firsts.end());
+      const auto different = static_cast<std::size_t>(std::unique(firsts.begin(), firsts.end()) - firsts.begin());
+      if (different > most) most = different, field_ = f;
+    }
+    if (members.front().asked.empty()) return;
+    for (std::size_t m = 0; m < members.size(); ++m) {
+      const Values& values = *members[m].asked[field_].values;
+      for (const auto* list : {&values.numbers, &values.ipv6})
+        for (const Interval& one : *list) ranges_.push_back({one, list == &values.ipv6, m});
+    }
+    std::sort(ranges_.begin(), ranges_.end(),
+              [](const Range& a, const Range& b) { return a.v6 != b.v6 ? b.v6 : a.interval.from < b.interval.from; });
+    furthest_.resize(ranges_.size());
+    if (!ranges_.empty()) measure(0, ranges_.size());
+  }
+
+  /// f(member) for each whose values have the first of `values`, until it says no.
+  bool each(const Asked& asked, auto&& f) const {
+    if (members.front().asked.empty()) return std::all_of(members.begin(), members.end(), f);
+    const auto wanted =
+        std::find_if(asked.begin(), asked.end(), [&](const Criterion& c) { return c.where == members.front().asked[field_].where; });
+    const bool v6 = wanted->values->numbers.empty();
+    const Key key = v6 ? wanted->values->ipv6.front().from : wanted->values->numbers.front().from;
+    return stab(0, ranges_.size(), v6, key, f);
+  }
+
+ private:
+  struct Range {
+    Interval interval;
+    bool v6;
+    std::size_t member;
+  };
+  static std::pair<Key, Key> first_of(const Values& values) {
+    const auto& list = values.numbers.empty() ? values.ipv6 : values.numbers;
+    return list.empty() ? std::pair<Key, Key>{} : std::pair{list.front().from, list.front().to};
+  }
+  /// The furthest end of ranges in [begin, end), whose root is in the middle; of IPv6 ones where there are any.
+  std::pair<bool, Key> measure(std::size_t begin, std::size_t end) {
+    const std::size_t middle = begin + (end - begin) / 2;
+    std::pair<bool, Key> furthest{ranges_[middle].v6, ranges_[middle].interval.to};
+    if (begin < middle) furthest = std::max(furthest, measure(begin, middle));
+    if (middle + 1 < end) furthest = std::max(furthest, measure(middle + 1, end));
+    return furthest_[middle] = furthest;
+  }
+  bool stab(std::size_t begin, std::size_t end, bool v6, Key key, auto& f) const {
+    if (begin >= end) return true;
+    const std::size_t middle = begin + (end - begin) / 2;
+    if (furthest_[middle] < std::pair{v6, key}) return true;
+    if (!stab(begin, middle, v6, key, f)) return false;
+    const Range& here = ranges_[middle];
+    if (std::pair{here.v6, here.interval.from} > std::pair{v6, key}) return true;
+    if (here.v6 == v6 && here.interval.to >= key && !f(members[here.member])) return false;
+    return stab(middle + 1, end, v6, key, f);
+  }
+
+  std::size_t field_ = 0;
+  std::vector<Range> ranges_;
+  std::vector<std::pair<bool, Key>> furthest_;
+};
+
+}  // namespace
+
+Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared) {
+  std::map<std::vector<Where>, Group> groups;
+  std::vector<std::vector<Asked>> all(rules.size());
+  for (std::size_t r = 0; r < rules.size(); ++r)
+    for (const Alternative& alternative : rules[r].match.alternatives) {
+      Asked asked = asked_by(alternative);
+      if (is_empty(asked)) continue;  // never matches
+      if (!alternative.remainder) {
+        std::vector<Where> fields;
+        for (const Criterion& criterion : asked) fields.push_back(criterion.where);
+        groups[fields].members.push_back({r, asked});
+      }
+      all[r].push_back(std::move(asked));
+    }
+  for (auto& [fields, group] : groups) group.index();
+
+  Shadows out;
+  /// The first earlier rule that has all that an alternative asks for.
+  const auto coverer = [&](std::size_t rule, const Asked& asked) {
+    std::optional<std::size_t> by;
+    for (const auto& [fields, group] : groups) {
+      ++compared;
+      if (!group.asks_less_than(asked)) continue;
+      group.each(asked, [&](const Group::Member& member) {
+        ++compared;
+        if (member.rule >= rule || (by && *by <= member.rule)) return compared < kMostCompared;
+        auto theirs = asked.begin();
+        for (const Criterion& ours : member.asked) {
+          while (theirs->where != ours.where) ++theirs;
+          if (ours.values != theirs->values) compared += size_of(*ours.values) + size_of(*theirs->values);
+          if (!contains(*ours.values, *theirs->values)) return compared < kMostCompared;
+        }
+        by = member.rule;
+        return compared < kMostCompared;
+      });
+    }
+    return by;
+  };
+  for (std::size_t r = 0; r < rules.size(); ++r) {
+    if (compared >= kMostCompared) {
+      out.ended = true;
+      break;
+    }
+    std::optional<std::size_t> last;  // of those that hide its alternatives
+    bool hidden = true;
+    for (const Asked& asked : all[r]) {
+      const auto by = coverer(r, asked);
+      if (!by) hidden = false;
+      if (!hidden) break;
+      last = std::max(last.value_or(0), *by);
+    }
+    if (hidden) out.rules.push_back({r, last});
+  }
+  return out;
+}
+
+}  // namespace sluice::compile
