@@ -55,6 +55,8 @@ class Compilation {
     auto classifier = Classifier::make(std::move(classifier_maps_));
     if (!classifier) return classifier.error();
     out_.snapshot->classifier = std::move(*classifier);
+    for (std::size_t m = 0; m < rule_numbers_.size(); ++m)
+      warn_of_shadows(out_.plan.maps[m].name, rule_numbers_[m], out_.snapshot->classifier.maps()[m].rules);
     out_.snapshot->used = {.ports = kMaxPorts, .legs = leg_slots_.used(), .maps = map_slots_.used(), .rules = rule_slots_.used()};
     return std::move(out_);
   }
@@ -278,7 +280,7 @@ class Compilation {
       out_.snapshot->rule_slots.push_back(*slot);
       numbers.push_back(i + 1);
     }
-    if (turn_of(map) != MapTurn::kDisabled) warn_of_shadows(map.name(), numbers, out.rules);
+    if (turn_of(map) != MapTurn::kDisabled) rule_numbers_.push_back(std::move(numbers));
     return {};
   }
 
@@ -365,6 +367,7 @@ class Compilation {
   std::map<std::string, RuleMatch> filters_of_map_;
   std::set<const Values*> shared_;  ///< of address sets: however many rules name them, they are there once
   std::size_t alternatives_ = 0, ranges_ = 0, compared_ = 0;
+  std::vector<std::vector<int>> rule_numbers_;  ///< of the classifier's rules, by map: as people count all of the map's
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;
 };

@@ -11,13 +11,16 @@ using Asked = std::vector<Criterion>;
 
 std::size_t size_of(const Values& values) { return values.numbers.size() + values.ipv6.size(); }
 
-Asked asked_by(const Alternative& alternative) {
+Asked asked_by(const Alternative& alternative, std::size_t& compared) {
   Asked out = alternative.criteria;
   std::sort(out.begin(), out.end(), [](const Criterion& a, const Criterion& b) { return a.where < b.where; });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (kept == 0 || out[kept - 1].where != out[i].where) out[kept++] = out[i];
-    else out[kept - 1].values = std::make_shared<const Values>(intersection(*out[kept - 1].values, *out[i].values));
+    else {
+      compared += size_of(*out[kept - 1].values) + size_of(*out[i].values);
+      out[kept - 1].values = std::make_shared<const Values>(intersection(*out[kept - 1].values, *out[i].values));
+    }
   }
   out.resize(kept);
   return out;
@@ -129,7 +132,8 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
   std::vector<std::vector<Asked>> all(rules.size());
   for (std::size_t r = 0; r < rules.size(); ++r)
     for (const Alternative& alternative : rules[r].match.alternatives) {
-      Asked asked = asked_by(alternative);
+      if (compared >= kMostCompared) return {{}, true};
+      Asked asked = asked_by(alternative, compared);
       if (is_empty(asked)) continue;  // never matches
       if (!alternative.remainder) {
         std::vector<Where> fields;
@@ -145,7 +149,7 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
   const auto coverer = [&](std::size_t rule, const Asked& asked) {
     std::optional<std::size_t> by;
     for (const auto& [fields, group] : groups) {
-      ++compared;
+      if (++compared >= kMostCompared) return by;
       if (!group.asks_less_than(asked)) continue;
       group.each(asked, [&](const Group::Member& member) {
         ++compared;
@@ -170,6 +174,8 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
     std::optional<std::size_t> last;  // of those that hide its alternatives
     bool hidden = true;
     for (const Asked& asked : all[r]) {
+      if (compared >= kMostCompared) hidden = false;  // it is not known
+      if (!hidden) break;
       const auto by = coverer(r, asked);
       if (!by) hidden = false;
       if (!hidden) break;

@@ -66,8 +66,9 @@ struct WorkerCounters {
   uint64_t loops = 0;
   uint64_t busy_loops = 0;
   uint64_t sleeps = 0;
-  uint64_t handed_over = 0;  ///< packets given to another worker
-  uint64_t copied = 0;       ///< packets copied because a tool's memory is of another class
+  uint64_t handed_over = 0;   ///< packets given to another worker
+  uint64_t copied = 0;        ///< packets copied because a tool's memory is of another class
+  uint64_t frag_unknown = 0;  ///< later fragments that were matched without what their first one showed: it did not come in time
 };
 
 /// How many slots of each kind are in use; what lies behind them is neither written nor published.

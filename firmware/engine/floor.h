@@ -3,10 +3,12 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
+#include "engine/fragments.h"
 #include "engine/handover.h"
 #include "engine/measurement.h"
 #include "engine/snapshot.h"
@@ -101,6 +103,8 @@ struct Floor {
   std::vector<std::unique_ptr<Peer>> peers;  ///< by worker; null for this one. Empty: there is one worker
   Burst burst;
   VerdictBuffer verdicts;
+  Fragments fragments;
+  std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
   Workbench bench;
 };

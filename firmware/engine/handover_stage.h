@@ -11,21 +11,13 @@ namespace sluice {
 template <class Observer>
 void Pipeline<Observer>::hand_over(const Inlet& inlet) {
   Burst& burst = floor_.burst;
-  unsigned kept = 0;
-  uint64_t kept_chained = 0;
+  uint64_t kept = 0;
   Tally passed;
   for (unsigned i = 0; i < burst.size; ++i) {
     const uint64_t hash = pair_hash(burst.frames[i].data, burst.parsed[i].outer);
     const auto target = static_cast<uint32_t>((hash >> 32) * floor_.layout.workers >> 32);
     if (target == floor_.worker) {
-      burst.frames[kept] = burst.frames[i];
-      burst.lengths[kept] = burst.lengths[i];
-      burst.received_ns[kept] = burst.received_ns[i];
-      burst.parsed[kept] = burst.parsed[i];
-      burst.rest_begin[kept] = burst.rest_begin[i];
-      burst.rest_count[kept] = burst.rest_count[i];
-      kept_chained |= uint64_t{burst.is_chained(i)} << kept;
-      ++kept;
+      kept |= uint64_t{1} << i;
       continue;
     }
     Peer& peer = *floor_.peers[target];
@@ -43,17 +35,7 @@ void Pipeline<Observer>::hand_over(const Inlet& inlet) {
     for (const Frame& frame : rest) pass(frame, &frame == &rest.back());
     passed += {1, burst.lengths[i]};
   }
-  // What of `rest` went away must not be held here: the kept packets' frames move together.
-  unsigned rest_size = 0;
-  for (unsigned i = 0; i < kept; ++i) {
-    if (!(kept_chained >> i & 1)) continue;
-    const unsigned begin = burst.rest_begin[i];
-    burst.rest_begin[i] = static_cast<uint8_t>(rest_size);
-    for (unsigned r = 0; r < burst.rest_count[i]; ++r) burst.rest[rest_size++] = burst.rest[begin + r];
-  }
-  burst.size = kept;
-  burst.rest_size = rest_size;
-  burst.chained = kept_chained;
+  burst.keep(kept);
   floor_.bench.last_sum = {};
   floor_.book.worker().handed_over += passed.packets;
   count<Line::kHeldUp>(floor_.book.port(inlet.port).held, passed.packets, passed.bytes);

@@ -19,6 +19,8 @@ class Measurement {
   /// The burst, which `port` received.
   void look_at(const Burst& burst, PortSlot port);
 
+  [[nodiscard]] bool asks_upper_layer() const { return classifier_.asks_upper_layer(); }
+
   Tally received;  ///< by the map's source ports
   Tally passed;
   Tally passed_by_default;

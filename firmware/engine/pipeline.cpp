@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "engine/fan_out_stage.h"
+#include "engine/fragment_stage.h"
 #include "engine/handover_stage.h"
 #include "engine/tracer.h"
 #include "engine/transmit_stage.h"
@@ -18,9 +19,11 @@ bool Pipeline<Observer>::run_once(const Snapshot& snapshot) {
     worked = true;
     parse_burst(floor_.burst);
     if (inlet.spread) hand_over(inlet);
+    if (floor_.burst.size == 0) continue;  // all of it is other workers'
     process(snapshot, inlet.port, inlet.memory_class);
   }
   worked |= process_passed(snapshot);
+  worked |= release_fragments(snapshot);
   worked |= take_copies();
   worked |= transmit();
   kick();
@@ -42,6 +45,14 @@ void Pipeline<Observer>::receive(Inlet& inlet) {
 template <class Observer>
 void Pipeline<Observer>::process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   if (!admit(snapshot, port)) return;
+  if (snapshot.classifier.asks_upper_layer() || (floor_.measurement && floor_.measurement->asks_upper_layer()))
+    join_fragments(port, memory_class);
+  if (floor_.burst.size > 0) decide(snapshot, port, memory_class);
+}
+
+/// What maps say of the burst, and what follows.
+template <class Observer>
+void Pipeline<Observer>::decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   snapshot.classifier.classify(floor_.burst, port, floor_.verdicts);
   observe_.classified(snapshot, floor_.burst, port, floor_.verdicts);
   if (floor_.measurement) floor_.measurement->look_at(floor_.burst, port);

@@ -36,10 +36,15 @@ class Pipeline {
   void receive(Inlet& inlet);
   void process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
   bool admit(const Snapshot& snapshot, PortSlot port);
+  void decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
   void select(const Snapshot& snapshot, PortSlot port);
   /// Ends packet i and gives its frames back. It is still in the burst: whoever drops single packets takes them out, as hand_over() does,
   /// before select() and hold_frames() look at them.
   void drop_packet(PortSlot port, unsigned i, PacketDrop reason);
+
+  // fragment_stage.h
+  void join_fragments(PortSlot port, MemoryClass memory_class);
+  bool release_fragments(const Snapshot& snapshot);
 
   // handover_stage.h
   void hand_over(const Inlet& inlet);

@@ -78,8 +78,9 @@ struct Tracer : Unwatched {
   }
   void packet_dropped(unsigned i, PacketDrop reason) { add(i, {.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
   void classified(const Snapshot& snapshot, const Burst& burst, PortSlot port, const VerdictBuffer& verdicts) {
+    PayloadScanner::Seen seen;
     for (unsigned i = 0; i < burst.size; ++i)
-      for (const ClassifierMap& map : snapshot.classifier.maps()) look_at(i, map, snapshot, {burst, i, port}, verdicts);
+      for (const ClassifierMap& map : snapshot.classifier.maps()) look_at(i, map, snapshot, {burst, i, port, &seen}, verdicts);
   }
   void judged(unsigned i, const Verdict& v, uint32_t rule_slot, bool hidden) {
     using enum TraceStep::Kind;

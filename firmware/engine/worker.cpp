@@ -70,7 +70,8 @@ void Worker::publish_book() {
   published_at_ = monotonic_ns();
 }
 
-/// Until a packet arrives or somebody wakes us. Completions wake nobody: while copies are posted, look again after a millisecond.
+/// Until a packet arrives or somebody wakes us. Completions wake nobody, nor does time: while copies are posted or fragments wait, look
+/// again after a millisecond.
 void Worker::sleep() {
   ++floor_.book.worker().sleeps;
   publish_book();
@@ -79,7 +80,7 @@ void Worker::sleep() {
   waiting[count++] = {wake_.get(), POLLIN, 0};
   for (const Inlet& inlet : floor_.inlets)
     if (inlet.queue->wait_fd() >= 0 && count < waiting.size()) waiting[count++] = {inlet.queue->wait_fd(), POLLIN, 0};
-  bool posted = false;
+  bool posted = !floor_.fragments.waiting().empty();
   for (const PortSlot port : floor_.open_outlets) posted |= !floor_.outlets[port].copies->empty();
   doorbell_.asleep(true);
   bool passed = false;  // before the others saw that we sleep

@@ -44,6 +44,8 @@ struct Burst {
     if (!is_chained(i)) return {};
     return {&rest[rest_begin[i]], rest_count[i]};
   }
+  /// Leaves these packets, a bit each, in their order.
+  void keep(uint64_t packets);
   void clear() { size = rest_size = 0, chained = 0; }
   /// Adds a packet of one frame. Requires size < kBurst.
   void add(const Frame& frame, uint64_t ns) {

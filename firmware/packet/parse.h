@@ -32,14 +32,16 @@ inline constexpr uint16_t kHasPorts = 32;      ///< src_port and dst_port were r
 inline constexpr uint16_t kHasIcmpType = 64;   ///< icmp_type and icmp_code were read
 inline constexpr uint16_t kHasPppoe = 128;     ///< pppoe_session was read: a PPPoE session packet
 inline constexpr uint16_t kHasTunnelId = 256;  ///< of Parsed::tunnel_flags: tunnel_id was read
+inline constexpr uint16_t kHasTcpFlags = 512;  ///< tcp_flags was read
 }  // namespace parse_flag
 
 /// One layer set. Offsets are bytes from the start of the frame and are valid where the layer is not kNone or absent. l3 is kIpv4 or
 /// kIpv6 only where the whole fixed header (20 or 40 bytes) is there: its fields may be read in place.
 struct LayerSet {
-  uint16_t ethertype = 0;    ///< what stands behind all tags (and behind SNAP); below 0x0600: a length (802.3), no type; 0: no Ethernet
-  uint16_t l2_offset = 0;    ///< with kHasEthernet; 14 bytes and the tags behind them are proven
-  uint16_t mpls_offset = 0;  ///< first label, where mpls_count > 0
+  uint32_t identification = 0;  ///< of a fragmented datagram, where fragment is not kWhole
+  uint16_t ethertype = 0;       ///< what stands behind all tags (and behind SNAP); below 0x0600: a length (802.3), no type; 0: no Ethernet
+  uint16_t l2_offset = 0;       ///< with kHasEthernet; 14 bytes and the tags behind them are proven
+  uint16_t mpls_offset = 0;     ///< first label, where mpls_count > 0
   uint16_t l3_offset = 0;
   uint16_t l4_offset = 0;
   uint16_t payload_offset = 0;  ///< behind the innermost header of this set that parsed: a tunnel header is payload of the outer set
@@ -53,6 +55,7 @@ struct LayerSet {
   uint8_t ip_protocol = 0;  ///< behind IPv6 extension headers and AH, with kHasProtocol
   uint8_t icmp_type = 0;
   uint8_t icmp_code = 0;
+  uint8_t tcp_flags = 0;  ///< FIN is 1, CWR is 128 (RFC 9293 section 3.1)
   uint8_t vlan_count = 0;
   uint8_t mpls_count = 0;
 

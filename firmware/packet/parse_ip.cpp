@@ -33,6 +33,11 @@ void parse_tcp(Stretch& s, LayerSet& set) {
   if (header > s.left()) set.flags |= kTruncated;
   if (s.left() < 4) return;
   read_ports(s, set);
+  constexpr uint32_t kFlagsAt = 13;
+  if (s.left() > kFlagsAt) {
+    set.tcp_flags = static_cast<uint8_t>(s.byte(kFlagsAt));
+    set.flags |= kHasTcpFlags;
+  }
   enter(L4::kTcp, s, set);
   pass(s, std::min(header, s.left()), set);
 }
@@ -142,7 +147,10 @@ bool walk_extensions(uint8_t next, Stretch& s, LayerSet& set) {
       set.flags |= kTruncated;
       return false;
     }
-    if (fragment != Fragment::kWhole) set.fragment = fragment;
+    if (fragment != Fragment::kWhole) {
+      set.fragment = fragment;
+      set.identification = read_be32(s.here() + 4);
+    }
     next = static_cast<uint8_t>(s.byte(0));
     pass(s, size, set);
   }
@@ -169,6 +177,7 @@ Carries parse_ipv4(Stretch& s, LayerSet& set) {
   set.flags |= kHasProtocol;
   const uint16_t fragment = read_be16(s.here() + 6);
   set.fragment = fragment & 0x1FFF ? Fragment::kLater : fragment & 0x2000 ? Fragment::kFirst : Fragment::kWhole;
+  if (set.fragment != Fragment::kWhole) set.identification = read_be16(s.here() + 4);
 
   // A total length of 0 is what segmentation offload leaves in captures taken on the sender: up to the frame's end then.
   const uint32_t total = read_be16(s.here() + 2);

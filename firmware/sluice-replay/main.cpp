@@ -103,10 +103,15 @@ template <class Observer>
 void replay(const Snapshot& snapshot, Floor& floor, const Panel& panel, auto&& after_burst) {
   Pipeline<Observer> pipeline(floor);
   while (!panel.timeline.at_end()) {
+    floor.replay_ns = UINT64_MAX;
+    for (const auto& [port, source] : panel.sources)
+      if (!source->at_end()) floor.replay_ns = std::min(*floor.replay_ns, source->next_ns());
     pipeline.run_once(snapshot);
     after_burst(pipeline.observer());
   }
-  while (pipeline.run_once(snapshot)) after_burst(pipeline.observer());
+  // Fragments whose first one is not in the captures have waited for it.
+  for (const auto& fragment : floor.fragments.waiting()) floor.replay_ns = std::max(floor.replay_ns.value_or(0), fragment.until_ns);
+  while (pipeline.run_once(snapshot) || !floor.fragments.waiting().empty()) after_burst(pipeline.observer());
 }
 
 void print_explanations(const compile::Plan& plan, Tracer& tracer, uint64_t& number) {

@@ -213,7 +213,11 @@ v1::Status Appliance::status() {
     for (const auto& port : plan_.ports)
       if (port.receives()) received[port.id] += book.port(port.slot).dequeued.packets;
     FrameCensus census;
-    workers_[w]->between_bursts([&](Floor& floor, auto&) { census = floor.pool.census(); });
+    std::size_t waiting = 0;
+    workers_[w]->between_bursts([&](Floor& floor, auto&) {
+      census = floor.pool.census();
+      waiting = floor.fragments.waiting().size();
+    });
     auto* worker = data_plane->add_workers();
     worker->set_index(w);
     worker->set_cpu(workers_[w]->cpu());
@@ -222,6 +226,8 @@ v1::Status Appliance::status() {
     worker->set_sleeps(book.worker().sleeps);
     worker->set_handed_over(book.worker().handed_over);
     worker->set_copied(book.worker().copied);
+    worker->set_frag_unknown(book.worker().frag_unknown);
+    worker->set_fragments_waiting(waiting);
     auto* c = worker->mutable_census();
     c->set_total(census.total);
     c->set_pool(census.pool);

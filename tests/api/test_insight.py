@@ -16,6 +16,15 @@ def rule(action, **match):
     return {"action": action, "match": match}
 
 
+def fragments(number):
+    """A datagram to port 9000 in two parts, the later one first."""
+    first = bytearray(numbered_frame(number))
+    first[18:22] = number.to_bytes(2, "big") + b"\x20\x00"  # more follow
+    later = bytearray(first[:34] + bytes(30))
+    later[20:22] = b"\x00\x04"
+    return [bytes(later), bytes(first)]
+
+
 CANDIDATE = {"sources": {"ports": ["in1"]},
              "rules": [rule("DROP", ip={"src": ["10.1.0.7"]}), {**rule("PASS", ip={"src": ["10.1.0.8"]}), "enabled": False},
                        rule("PASS", ip={"src": ["10.1.0.0/27"]})]}
@@ -86,6 +95,19 @@ class Insight(Described):
         jiffy = 10_000_000
         self.assertTrue(begin - jiffy <= hit <= time.time_ns(), (begin, hit))
         self.assertEqual(other, 0)
+
+    def test_a_rule_on_a_port_passes_every_fragment_also_one_that_comes_before_its_first(self):
+        before = self.lab.port(self.lab.settled(), "tool1")["copies"]["sent"]["packets"]
+        packets = [part for number in range(500) for part in fragments(number)]
+        self.assertEqual(finish(start_generator(self.lab, "in1", packets, 2000))["sent"], len(packets))
+        wait_until("all come out", lambda: self.lab.port(self.lab.settled(), "tool1")["copies"]["sent"]["packets"] == before + len(packets))
+        self.assertEqual([w["frag_unknown"] for w in self.lab.get("/api/v1/status")["data_plane"]["workers"]], [0])
+        # One whose first never comes is matched without a port in the end, and counted.
+        self.assertEqual(finish(start_generator(self.lab, "in1", fragments(1000)[:1], 2000))["sent"], 1)
+        wait_until("it is given up", lambda: self.lab.get("/api/v1/status")["data_plane"]["workers"][0]["frag_unknown"] == 1)
+        ledger = self.lab.settled()
+        self.assertEqual(self.lab.port(ledger, "tool1")["copies"]["sent"]["packets"], before + len(packets))
+        self.assertEqual(ledger["unaccounted"], 0)
 
     def test_a_rule_that_no_packet_gets_to_is_told_before_the_commit_and_at_it(self):
         rules = [rule("PASS", ip={"src": ["10.0.0.0/8"]}), rule("DROP", ip={"src": ["10.1.0.0/16"]}, l4={"dst_port": ["80"]})]

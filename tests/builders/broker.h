@@ -71,7 +71,7 @@ class Broker {
   }
   void send(const std::string& port, const Packet& packet) { ports.at(port)->arrive(packet.bytes()); }
   void run() {
-    while (pipeline.run_once(*compiled.snapshot)) {
+    while (pipeline.run_once(*compiled.snapshot) || !floor.fragments.waiting().empty()) {
     }
   }
   [[nodiscard]] std::size_t got(const std::string& port) const { return ports.at(port)->sent().size(); }

@@ -125,6 +125,22 @@ TEST_CASE("shadows: random rules are hidden by exactly those that every value sa
   CHECK(hidden > 100);
 }
 
+TEST_CASE("shadows: rules that ask twice about a field with many values cost no memory without end") {
+  Values many;
+  for (Key i = 0; i < 100'000; ++i) many.numbers.push_back({i * 4, i * 4});
+  const auto set = std::make_shared<const Values>(std::move(many));
+  const auto all = std::make_shared<const Values>(Values{{{0, 0xFFFFFFFF}}, {}});
+  std::vector<ClassifierRule> rules;
+  for (uint32_t r = 0; r < 16384; ++r) {
+    Alternative alternative;
+    alternative.criteria = {{{Field::kSrc}, all}, {{Field::kSrc}, set}};
+    rules.push_back({{{alternative}}, r, true});
+  }
+  std::size_t compared = 0;
+  CHECK(compile::find_shadows(rules, compared).ended);
+  CHECK(compared < compile::kMostCompared + 200'000);  // the last one's
+}
+
 TEST_CASE("shadows: rules that overlap without end stop the search, and it says so") {
   std::vector<ClassifierRule> rules;
   for (uint32_t r = 0; r < 8000; ++r) {  // each within the next

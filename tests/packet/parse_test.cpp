@@ -18,7 +18,7 @@ TEST_CASE("parse: a TCP packet over IPv4 shows addresses, ports and where its pa
   CHECK(p.outer.src_port == 1025);
   CHECK(p.outer.dst_port == 80);
   CHECK(p.outer.payload_offset == 14 + 20 + 20);
-  CHECK(p.outer.flags == (parse_flag::kHasEthernet | parse_flag::kHasProtocol | parse_flag::kHasPorts));
+  CHECK(p.outer.flags == (parse_flag::kHasEthernet | parse_flag::kHasProtocol | parse_flag::kHasPorts | parse_flag::kHasTcpFlags));
   CHECK(addresses(bytes.data(), p.outer).size == 4);
 }
 

@@ -89,6 +89,18 @@ std::vector<uint32_t> neighbours(const std::vector<AskingRow>& askings, const st
   return out;
 }
 
+bool is_about_upper_layer(const Alternative& alternative) {
+  const auto is_upper = [](const Criterion& criterion) {
+    const Field field = criterion.where.field;
+    return !criterion.where.inner && (field == Field::kSrcPort || field == Field::kDstPort || field == Field::kTcpFlags ||
+                                      field == Field::kIcmpType || field == Field::kIcmpCode);
+  };
+  if (std::any_of(alternative.criteria.begin(), alternative.criteria.end(), is_upper)) return true;
+  if (!alternative.remainder || !alternative.remainder->unless) return false;
+  const auto& negated = alternative.remainder->unless->alternatives;
+  return std::any_of(negated.begin(), negated.end(), is_about_upper_layer);
+}
+
 }  // namespace
 
 VerdictBuffer::VerdictBuffer(uint32_t maps)
@@ -146,6 +158,7 @@ class Classifier::Rows {
     for (const Criterion& criterion : alternative.criteria) ranges_ += add(criterion, made);
     made.ports_implied = made.fields.at({Field::kPort}) == sources.front().values;
     out_.rows_.push_back({rule, static_cast<uint16_t>(m), pass});
+    out_.asks_upper_layer_ |= is_about_upper_layer(alternative);
     out_.remainders_.push_back(made.remainder);
   }
 

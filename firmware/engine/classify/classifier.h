@@ -99,6 +99,8 @@ class Classifier {
 
   [[nodiscard]] const std::vector<ClassifierMap>& maps() const { return maps_; }
   [[nodiscard]] ClassifierCost cost() const;
+  /// Whether any rule asks about what later fragments of a datagram do not have: ports, TCP flags, ICMP types.
+  [[nodiscard]] bool asks_upper_layer() const { return asks_upper_layer_; }
 
  private:
   /// One alternative of a rule, or a map's default. In the order of maps and rules: the first that matches decides.
@@ -133,6 +135,7 @@ class Classifier {
   Layout layout_;
   bool plain_ = false;             ///< one map, and no row has a remainder
   uint32_t last_resort_ = kNoRow;  ///< of a plain one: the row that asks nothing
+  bool asks_upper_layer_ = false;
   Simd simd_ = Simd::kScalar;
 };
 

@@ -7,7 +7,7 @@ namespace sluice {
 
 void ClassifierKernel::run(Simd simd) {
   out_.seen.scanner = nullptr;  // that was another burst
-  if (c_.rows_.empty()) {
+  if (c_.rows_.empty() || burst_.size == 0) {
     out_.begin.fill(0);
     return;
   }

@@ -209,11 +209,7 @@ std::optional<Value> value_of(const Where& where, const PacketView& packet) {
     case Field::kLength: return if_there(set.is_ip(), [&] { return v6 ? 40U + read_be16(ip + 4) : read_be16(ip + 2); });
     case Field::kSrcPort: return if_there(set.has(parse_flag::kHasPorts), [&] { return set.src_port; });
     case Field::kDstPort: return if_there(set.has(parse_flag::kHasPorts), [&] { return set.dst_port; });
-    case Field::kTcpFlags: {
-      constexpr unsigned kAt = 13;  // the parser has proven what lies before the payload
-      return if_there(set.l4 == L4::kTcp && set.payload_offset > set.l4_offset + kAt,
-                      [&] { return std::to_integer<unsigned>(data[set.l4_offset + kAt]); });
-    }
+    case Field::kTcpFlags: return if_there(set.has(parse_flag::kHasTcpFlags), [&] { return set.tcp_flags; });
     case Field::kIcmpType: return if_there(set.has(parse_flag::kHasIcmpType), [&] { return set.icmp_type; });
     case Field::kIcmpCode: return if_there(set.has(parse_flag::kHasIcmpType), [&] { return set.icmp_code; });
     case Field::kTunnelKind: return if_there(parsed.tunnel != Tunnel::kNone, [&] { return static_cast<unsigned>(parsed.tunnel); });

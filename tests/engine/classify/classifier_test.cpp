@@ -322,6 +322,19 @@ TEST_CASE("classifier: the first rule decides also where it is in a block that i
   }
 }
 
+TEST_CASE("classifier: a burst from which all packets were taken has no verdicts, whatever it was before") {
+  ClassifierMap map;
+  map.ports.set(3);
+  map.rules.push_back({{{Alternative{{{{Field::kTtl}, std::make_shared<const Values>(Values{{{0, 9}}, {}})}}, nullptr}}}, 0, true});
+  const auto classifier = Classifier::make({map});
+  REQUIRE(classifier);
+  const Burst none{};
+  VerdictBuffer out(1);
+  out.begin.fill(7);
+  classifier->classify(none, 3, out);
+  CHECK(out.begin[0] == 0);
+}
+
 TEST_CASE("classifier: rules that alternate between narrow and wide cost no more than in order, and what all networks share is no list") {
   const auto criterion = [](Field field, Key from, Key to) {
     return Criterion{{field}, std::make_shared<const Values>(Values{{{from, to}}, {}})};
