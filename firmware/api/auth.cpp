@@ -67,8 +67,8 @@ Error no_such_user(const std::string& name) { return {ErrorCode::kNotFound, "", 
 
 }  // namespace
 
-Result<std::unique_ptr<Auth>> Auth::open(config::People& people, std::string file, Clock clock) {
-  std::unique_ptr<Auth> auth(new Auth(people, std::move(file), std::move(clock)));
+Result<std::unique_ptr<Auth>> Auth::open(config::People& people, std::string file, Clock clock, Clock steady) {
+  std::unique_ptr<Auth> auth(new Auth(people, std::move(file), std::move(clock), std::move(steady)));
   if (auto r = auth->load(); !r) return r.error();
   return auth;
 }
@@ -141,7 +141,7 @@ Result<Caller> Auth::identify(const Request& request) const {
 uint64_t Auth::wait_s(const Request& request, const std::string& user) const {
   const std::lock_guard lock(mutex_);
   const std::string from = network_of(request.peer);
-  const uint64_t now = monotonic_ns();
+  const uint64_t now = steady_();
   const uint64_t wait = std::max(by_user_.wait_ns(from + " " + user, now), by_address_.wait_ns(from, now));
   return (wait + kSecond - 1) / kSecond;
 }
@@ -170,8 +170,8 @@ Result<std::string> Auth::authenticate(const Request& request, const std::string
     by_user_.succeeded(from + " " + name);
     return hash;
   }
-  by_user_.failed(from + " " + name, monotonic_ns());
-  by_address_.failed(from, monotonic_ns());
+  by_user_.failed(from + " " + name, steady_());
+  by_address_.failed(from, steady_());
   return Error{ErrorCode::kUnauthorised, "password",
                "does not fit this user, or there is no such user, or a first password is over; admin's first one stands on the console"};
 }

@@ -33,10 +33,12 @@ struct Issued {
 /// Any thread.
 class Auth {
  public:
-  using Clock = std::function<uint64_t()>;  ///< nanoseconds since the Unix epoch
+  using Clock = std::function<uint64_t()>;  ///< nanoseconds
 
-  /// first_password_file: where the console reads admin's first password, until it is changed.
-  [[nodiscard]] static Result<std::unique_ptr<Auth>> open(config::People& people, std::string first_password_file, Clock clock = wall_ns);
+  /// first_password_file: where the console reads admin's first password, until it is changed. clock: since the Unix epoch, for what
+  /// expires; steady: since any moment, for delays, which a clock that is set must not end.
+  [[nodiscard]] static Result<std::unique_ptr<Auth>> open(config::People& people, std::string first_password_file, Clock clock = wall_ns,
+                                                          Clock steady = monotonic_ns);
 
   /// Who sends this request. Errors: kUnauthorised; kForbidden for a cookie that another site sends.
   [[nodiscard]] Result<Caller> identify(const Request& request) const;
@@ -71,7 +73,8 @@ class Auth {
   void tidy();
 
  private:
-  Auth(config::People& people, std::string file, Clock clock) : people_(people), file_(std::move(file)), clock_(std::move(clock)) {}
+  Auth(config::People& people, std::string file, Clock clock, Clock steady)
+      : people_(people), file_(std::move(file)), clock_(std::move(clock)), steady_(std::move(steady)) {}
   Result<void> load();
   Result<void> make_first_password();
   Result<std::string> authenticate(const Request& request, const std::string& user, const std::string& password);
@@ -85,7 +88,7 @@ class Auth {
 
   config::People& people_;
   const std::string file_;
-  const Clock clock_;
+  const Clock clock_, steady_;
   std::mutex writing_;        ///< guards people_: one change at a time, on disk and then here; taken before mutex_
   mutable std::mutex mutex_;  ///< guards what follows, which changes under both: requests never wait for the disk
   std::map<std::string, config::User> users_;

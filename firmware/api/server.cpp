@@ -182,14 +182,17 @@ asio::awaitable<void> Server::State::serve(Connection& stream, Peer peer) {
   for (;;) {
     http::request_parser<http::string_body> parser;
     parser.header_limit(kMaxHeader);
+    parser.body_limit(boost::none);  // depends on who sends it: known when the header is read
     beast::get_lowest_layer(stream).expires_after(kRequestTime);
     boost::system::error_code error;
     co_await http::async_read_header(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
     const auto& message = parser.get();
     const auto target = error ? std::nullopt : parse_target({message.target().data(), message.target().size()});
     if (target) {
-      parser.body_limit(handlers.body_limit(to_request(message, *target, peer)));
-      co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t limit = handlers.body_limit(to_request(message, *target, peer));
+      parser.body_limit(limit);  // counts chunks; a length that the header names was looked at with it
+      if (parser.content_length().value_or(0) > limit) error = http::error::body_limit;
+      else co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
     }
     Response response;
     bool keep_alive = message.keep_alive();

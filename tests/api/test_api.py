@@ -1,4 +1,5 @@
 """The REST API from a client's side: every refusal names the field and the reason, and changes nothing."""
+import json
 import os
 import pathlib
 import socket
@@ -188,6 +189,24 @@ class Api(Described):
             self.assertIn(route, page)
         self.assertNotIn("http://", page)
         self.assertNotIn("<script", page)
+
+    def test_a_map_of_16384_rules_is_taken_and_a_body_beyond_the_limit_refused_however_it_is_sent(self):
+        rules = [{"action": "PASS", "match": {"ip": {"src": [f"10.{i >> 8}.{i & 255}.0/24"]}, "l4": {"dst_port": ["53"]}},
+                  "comment": "a rule with a comment, as rules are that an engineer has to know again"} for i in range(16384)]
+        large = {**MAP, "rules": rules}
+        self.assertGreater(len(json.dumps(large)), 2 << 20)
+        self.lab.put("/api/v1/maps/m", large)
+        self.assertEqual(len(self.lab.get("/api/v1/maps/m/rules")), 16384)
+        address = ("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]))
+        context = ssl.create_default_context(cafile=self.lab.cacert)
+        for token, limit in ((self.lab.token, 32 << 20), ("", 4096)):
+            for chunked in (False, True):
+                with socket.create_connection(address) as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as tls:
+                    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {limit + 1}"
+                    lines = ["PUT /api/v1/maps/m HTTP/1.1", "Host: 127.0.0.1", length] + ([f"Authorization: Bearer {token}"] if token else [])
+                    tls.sendall("\r\n".join([*lines, "", f"{limit + 1:x}\r\n" if chunked else ""]).encode())
+                    self.assertEqual(tls.recv(4096).split(b" ")[1], b"413", (limit, chunked))
+        self.assertEqual(len(self.lab.get("/api/v1/maps/m/rules")), 16384)
 
     def test_only_modern_tls_is_spoken_and_rude_peers_do_not_stop_the_service(self):
         address = ("127.0.0.1", int(self.lab.url.rsplit(":", 1)[1]))

@@ -39,6 +39,7 @@ class Broker {
 
   explicit Broker(const std::string& config_json, Observer observer = {}) : pipeline(floor, std::move(observer)) {
     floor.pool.add(MemoryClass::kCopy);
+    floor.replay_ns = 0;  // time passes when the test says so
     apply(config_json);
   }
 
@@ -70,8 +71,18 @@ class Broker {
     throw std::out_of_range(port);
   }
   void send(const std::string& port, const Packet& packet) { ports.at(port)->arrive(packet.bytes()); }
+  /// All that can be done at once.
+  void work() {
+    while (pipeline.run_once(*compiled.snapshot)) {
+    }
+  }
+  void pass_time(uint64_t nanoseconds) { *floor.replay_ns += nanoseconds; }
+  /// Until nothing is left to do, however long that takes.
   void run() {
-    while (pipeline.run_once(*compiled.snapshot) || !floor.fragments.waiting().empty()) {
+    work();
+    while (!floor.fragments.waiting().empty()) {
+      pass_time(Fragments::kLongestWait);
+      work();
     }
   }
   [[nodiscard]] std::size_t got(const std::string& port) const { return ports.at(port)->sent().size(); }
