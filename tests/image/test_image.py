@@ -203,16 +203,24 @@ class Flashed(unittest.TestCase):
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": machine.PASSWORD}).status, 200)
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": self.page["secret"]}).status, 401)
 
+    def delivered(self, tool, count):
+        """So many packets in all have come out of a tool port; if not, the ledger says where they are."""
+        try:
+            tool.wait_for(lambda frames: len(frames) >= count, f"{count} packets")
+        except AssertionError as late:
+            log = self.agent.run("journalctl -o cat -u sluiced | tail -n 20", check=False)
+            raise AssertionError(f"{late}\n{json.dumps(self.api.get('/ledger'))}\n{log}") from late
+
     def test_2_captures_sent_into_a_network_port_come_out_of_the_tool_ports_as_the_maps_say(self):
         sent = [packet(i, 53 if i % 4 == 0 else 80) for i in range(COUNT)] + captured()
         tools = {name: self.first.cables[name] for name in ("tool1", "tool2")}
         before = {name: len(cable.frames) for name, cable in tools.items()}
         for frame in sent:
             self.first.cables["in1"].send(frame)
-        tools["tool1"].wait_for(lambda frames: len(frames) >= before["tool1"] + len(sent), f"{len(sent)} packets")
+        self.delivered(tools["tool1"], before["tool1"] + len(sent))
         self.assertEqual(tools["tool1"].frames[before["tool1"]:], sent)
         ours = [frame for frame in sent[:COUNT] if frame[36:38] == b"\0\x35"]
-        tools["tool2"].wait_for(lambda frames: len(frames) >= before["tool2"] + len(ours), f"{len(ours)} packets")
+        self.delivered(tools["tool2"], before["tool2"] + len(ours))
         balanced(self.api)
         dns = [frame for frame in tools["tool2"].frames[before["tool2"]:] if frame in set(ours)]
         self.assertEqual(dns, ours)
