@@ -56,6 +56,12 @@ const Unavailable* find(std::string_view field) {
   return found == kUnavailable.end() ? nullptr : &*found;
 }
 
+/// Whether something inside this field is: of 16,384 rules nothing need be looked at.
+bool is_any_within(const std::string& field) {
+  return std::any_of(kUnavailable.begin(), kUnavailable.end(),
+                     [prefix = field + "."](const auto& u) { return u.field.starts_with(prefix); });
+}
+
 Error refusal(const Unavailable& entry, const std::string& path) {
   return {ErrorCode::kNotAvailable, path, std::string(entry.what) + " is not available in this version; leave the field out"};
 }
@@ -81,6 +87,8 @@ Result<void> check(const pb::Message& message, const std::string& generic, const
     const std::string name = generic.empty() ? field->name() : generic + "." + field->name();
     const std::string base = path.empty() ? field->name() : path + "." + field->name();
     if (at_default(message, *field)) continue;
+    const bool within = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map() && is_any_within(name);
+    if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE && !within && !find(name)) continue;
     const int count = field->is_repeated() ? r->FieldSize(message, field) : 1;
     for (int i = 0; i < count; ++i) {
       const std::string here = field->is_repeated() ? base + "[" + std::to_string(i) + "]" : base;
@@ -89,7 +97,7 @@ Result<void> check(const pb::Message& message, const std::string& generic, const
         const auto* value = field->is_repeated() ? r->GetRepeatedEnum(message, field, i) : r->GetEnum(message, field);
         if (const auto* entry = find(name + ":" + value->name())) return refusal(*entry, here);
       }
-      if (field->cpp_type() != pb::FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
+      if (!within) continue;
       const auto& inner = field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field);
       if (auto result = check(inner, name, here); !result) return result;
     }

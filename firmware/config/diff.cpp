@@ -1,10 +1,10 @@
 #include "config/diff.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "config/order.h"
 #include "config/proto_json.h"
@@ -16,7 +16,6 @@ namespace {
 namespace pb = google::protobuf;
 using pb::FieldDescriptor;
 using pb::Message;
-using pb::util::MessageDifferencer;
 
 class FieldChanges {
  public:
@@ -120,30 +119,44 @@ class FieldChanges {
   }
 
   void compare_by_id(const Message& a, const Message& b, const FieldDescriptor& field, const std::string& path) {
-    const auto* r = a.GetReflection();
-    std::map<std::string, int> was, is;
-    for (int i = 0; i < r->FieldSize(a, &field); ++i) was[id_of(r->GetRepeatedMessage(a, &field, i))] = i;
-    for (int i = 0; i < r->FieldSize(b, &field); ++i) is[id_of(r->GetRepeatedMessage(b, &field, i))] = i;
+    const auto ids_of = [&field](const Message& m) {
+      const auto* r = m.GetReflection();
+      const auto* id = field.message_type()->FindFieldByName("id");
+      std::vector<std::string> ids;
+      for (int i = 0; i < r->FieldSize(m, &field); ++i) {
+        const auto& one = r->GetRepeatedMessage(m, &field, i);
+        ids.push_back(one.GetReflection()->GetString(one, id));
+      }
+      return ids;
+    };
+    const auto places_of = [](const std::vector<std::string>& ids) {
+      std::unordered_map<std::string_view, int> places;
+      for (std::size_t i = 0; i < ids.size(); ++i) places[ids[i]] = static_cast<int>(i);
+      return places;
+    };
+    const auto ids_a = ids_of(a), ids_b = ids_of(b);
+    const auto was = places_of(ids_a), is = places_of(ids_b);
     std::vector<int> order;  // places in a, in the order of b, of what is in both
-    for (int i = 0; i < r->FieldSize(b, &field); ++i)
-      if (const auto found = was.find(id_of(r->GetRepeatedMessage(b, &field, i))); found != was.end()) order.push_back(found->second);
+    for (const auto& id : ids_b)
+      if (const auto found = was.find(id); found != was.end()) order.push_back(found->second);
     const auto displaced = moved(order);
-    for (int i = 0; i < r->FieldSize(a, &field); ++i) {
-      const auto& one = r->GetRepeatedMessage(a, &field, i);
-      const std::string here = path + "[" + id_of(one) + "]";
-      const auto found = is.find(id_of(one));
+    const auto* r = a.GetReflection();
+    const auto place = [&path](const std::string& id) { return path + "[" + id + "]"; };
+    for (int i = 0; i < static_cast<int>(ids_a.size()); ++i) {
+      const std::string& id = ids_a[static_cast<std::size_t>(i)];
+      const auto found = is.find(id);
       if (found == is.end()) {
-        add_whole(a, field, i, here, false);
+        add_whole(a, field, i, place(id), false);
         continue;
       }
+      const auto& one = r->GetRepeatedMessage(a, &field, i);
       const auto& other = r->GetRepeatedMessage(b, &field, found->second);
-      if (!MessageDifferencer::Equals(one, other)) compare(one, other, here);
+      if (bytes_of(one) != bytes_of(other)) compare(one, other, place(id));
       const std::string from = std::to_string(i), to = std::to_string(found->second);
-      if (displaced.contains(i)) add(here + ".position", &from, &to);
+      if (displaced.contains(i)) add(place(id) + ".position", &from, &to);
     }
-    for (int i = 0; i < r->FieldSize(b, &field); ++i)
-      if (const auto id = id_of(r->GetRepeatedMessage(b, &field, i)); !was.contains(id))
-        add_whole(b, field, i, path + "[" + id + "]", true);
+    for (int i = 0; i < static_cast<int>(ids_b.size()); ++i)
+      if (const auto& id = ids_b[static_cast<std::size_t>(i)]; !was.contains(id)) add_whole(b, field, i, place(id), true);
   }
 
   v1::ResourceChange& out_;
@@ -182,7 +195,7 @@ void diff_collection(const v1::Config& before, const v1::Config& after, Collecti
     const auto& other = resource(after, collection, found->second);
     auto change = describe(v1::ChangeAction::CHANGED, collection->name(), other);
     FieldChanges fields(change);
-    if (!MessageDifferencer::Equals(one, other)) fields.compare(one, other, "");
+    if (bytes_of(one) != bytes_of(other)) fields.compare(one, other, "");
     const std::string from = std::to_string(i), to = std::to_string(found->second);
     if (displaced.contains(i)) fields.add("position", &from, &to);
     if (change.fields_size()) out.push_back(std::move(change));

@@ -80,7 +80,7 @@ Result<Configuration::DraftView> Configuration::view_draft(const Asker& asker, c
   auto config = config_of(merged.rows);
   if (!config) return config.error();
   DraftView out{*draft, revision_, version_of(*draft), with_names(*config), {}, {}};
-  out.changes = diff(with_names(config_), out.config);
+  out.changes = diff(named_, out.config);
   for (const auto& conflict : merged.conflicts) out.conflicts.push_back(titles({conflict}));
   for (const auto* collection : collections()) {
     std::map<std::string, int> bearers;

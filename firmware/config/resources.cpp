@@ -1,11 +1,16 @@
 #include "config/resources.h"
 
-#include <google/protobuf/util/message_differencer.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <sodium.h>
 
 #include <array>
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_set>
+
+#include "config/field_path.h"
 
 namespace sluice::config {
 namespace {
@@ -22,26 +27,41 @@ void set_text(Message& m, const char* field, const std::string& value) {
   m.GetReflection()->SetString(&m, m.GetDescriptor()->FindFieldByName(field), value);
 }
 
-/// Calls visit(message, field, index, path) for every reference inside a message. index is -1 for a single field.
-using Visit = std::function<Result<void>(Message&, const FieldDescriptor&, int, const std::string&)>;
+/// Of a type, the fields that are references, or messages with some inside.
+const std::vector<const FieldDescriptor*>& fields_to_references(const pb::Descriptor* type) {
+  using Known = std::map<const pb::Descriptor*, std::vector<const FieldDescriptor*>>;
+  static const Known known = [] {
+    Known out;
+    const std::function<bool(const pb::Descriptor*)> explore = [&](const pb::Descriptor* of) {
+      if (const auto found = out.find(of); found != out.end()) return !found->second.empty();
+      auto& fields = out[of];
+      for (int f = 0; f < of->field_count(); ++f) {
+        const auto* field = of->field(f);
+        const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
+        if (limits_of(*field).has_refers_to() || (inside && explore(field->message_type()))) fields.push_back(field);
+      }
+      return !fields.empty();
+    };
+    explore(v1::Config::descriptor());
+    return out;
+  }();
+  return known.at(type);
+}
 
-Result<void> for_references(Message& message, const std::string& path, const Visit& visit) {
+/// Calls visit(message, field, index, path) for every reference inside a message of the configuration. index is -1 for a single field.
+using Visit = std::function<Result<void>(Message&, const FieldDescriptor&, int, const FieldPath&)>;
+
+Result<void> for_references(Message& message, const FieldPath& path, const Visit& visit) {
   const auto* r = message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  r->ListFields(message, &fields);
-  for (const auto* field : fields) {
-    const std::string here = path.empty() ? field->name() : path + "." + field->name();
-    const bool reference = limits_of(*field).has_refers_to();
-    const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
-    if (!reference && !inside) continue;
-    const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
+  for (const auto* field : fields_to_references(message.GetDescriptor())) {
+    const int n = field->is_repeated() ? r->FieldSize(message, field) : r->HasField(message, field) ? 1 : 0;
     for (int i = 0; i < n; ++i) {
-      const std::string at = field->is_repeated() ? here + "[" + std::to_string(i) + "]" : here;
-      if (reference) {
-        if (auto result = visit(message, *field, field->is_repeated() ? i : -1, at); !result) return result;
+      const FieldPath here{&path, field, field->is_repeated() ? i : -1};
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+        if (auto result = visit(message, *field, here.index, here); !result) return result;
       } else {
         auto& inner = field->is_repeated() ? *r->MutableRepeatedMessage(&message, field, i) : *r->MutableMessage(&message, field);
-        if (auto result = for_references(inner, at, visit); !result) return result;
+        if (auto result = for_references(inner, here, visit); !result) return result;
       }
     }
   }
@@ -85,7 +105,7 @@ void give_rule_ids(v1::Config& config, const v1::Config& before, const std::func
   const auto* maps = find_collection("maps");
   for (auto& map : *config.mutable_maps()) {
     const int former = find(before, maps, map.id());
-    std::set<std::string> known, taken;
+    std::unordered_set<std::string_view> known, taken;
     if (former >= 0)
       for (const auto& rule : before.maps(former).rules()) known.insert(rule.id());
     for (auto& rule : *map.mutable_rules())
@@ -93,11 +113,11 @@ void give_rule_ids(v1::Config& config, const v1::Config& before, const std::func
     // By their bytes, so that 16,384 rules are not compared with each other one by one. Rules hold no map field: the bytes are canonical.
     std::multimap<std::string, std::string> by_content;
     if (former >= 0)
-      for (auto rule : before.maps(former).rules()) {
-        const std::string id = rule.id();
-        if (taken.contains(id)) continue;
+      for (const auto& was : before.maps(former).rules()) {
+        if (taken.contains(was.id())) continue;
+        v1::Rule rule = was;
         rule.clear_id();
-        by_content.emplace(rule.SerializeAsString(), id);
+        by_content.emplace(rule.SerializeAsString(), was.id());
       }
     for (auto& rule : *map.mutable_rules()) {
       if (!rule.id().empty()) continue;
@@ -153,6 +173,15 @@ void remove_resource(v1::Config& config, Collection collection, int index) {
   for (int i = index; i + 1 < count(config, collection); ++i) r->SwapElements(&config, collection, i, i + 1);
   r->RemoveLast(&config, collection);
 }
+std::string bytes_of(const Message& message) {
+  std::string out;
+  pb::io::StringOutputStream stream(&out);
+  pb::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return out;
+}
 std::string id_of(const Message& m) { return text(m, "id"); }
 std::string name_of(const Message& m) { return text(m, "name"); }
 
@@ -164,21 +193,36 @@ int find(const v1::Config& config, Collection collection, const std::string& nam
   return -1;
 }
 
+namespace {
+
+/// Of a type, the fields that fill_defaults() has to look at.
+const std::vector<const FieldDescriptor*>& fields_to_fill(const pb::Descriptor* type) {
+  thread_local std::map<const pb::Descriptor*, std::vector<const FieldDescriptor*>> known;
+  const auto [entry, is_new] = known.try_emplace(type);
+  if (is_new)
+    for (int f = 0; f < type->field_count(); ++f) {
+      const auto* field = type->field(f);
+      const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
+      if (inside || (limits_of(*field).has_default_value() && !field->is_repeated())) entry->second.push_back(field);
+    }
+  return entry->second;
+}
+
+}  // namespace
+
 void fill_defaults(Message& message) {
-  const auto* type = message.GetDescriptor();
   const auto* r = message.GetReflection();
-  for (int f = 0; f < type->field_count(); ++f) {
-    const auto* field = type->field(f);
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      if (field->is_map()) continue;
-      if (field->is_repeated())
-        for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
-      else if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
+  for (const auto* field : fields_to_fill(message.GetDescriptor())) {
+    if (field->is_repeated()) {
+      for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
       continue;
     }
-    const auto& limits = limits_of(*field);
-    if (!limits.has_default_value() || field->is_repeated() || r->HasField(message, field)) continue;
-    const std::string& value = limits.default_value();
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
+      continue;
+    }
+    if (r->HasField(message, field)) continue;
+    const std::string& value = limits_of(*field).default_value();
     switch (field->cpp_type()) {
       case FieldDescriptor::CPPTYPE_BOOL: r->SetBool(&message, field, value == "true"); break;
       case FieldDescriptor::CPPTYPE_UINT32: r->SetUInt32(&message, field, static_cast<uint32_t>(std::stoul(value))); break;
@@ -212,13 +256,13 @@ Result<void> complete(v1::Config& config, const v1::Config& before, const std::f
       ids[collection->name()][id_of(m)] = id_of(m);
       ids[collection->name()][name_of(m)] = id_of(m);
     }
-  auto resolved = for_references(config, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+  auto resolved = for_references(config, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
     const std::string given = get_reference(m, f, i);
     const std::string& target = limits_of(f).refers_to();
     const auto& known = ids[target];
     const auto id = known.find(given);
     if (given.empty() || id == known.end())
-      return Error{ErrorCode::kInvalid, path, "there is no " + singular(find_collection(target)) + " \"" + given + "\""};
+      return Error{ErrorCode::kInvalid, path.text(), "there is no " + singular(find_collection(target)) + " \"" + given + "\""};
     set_reference(m, f, i, id->second);
     return {};
   });
@@ -232,10 +276,10 @@ Result<void> check_references(const v1::Config& config) {
   for (const auto* collection : collections())
     for (int i = 0; i < count(config, collection); ++i) ids[collection->name()].insert(id_of(resource(config, collection, i)));
   v1::Config copy = config;  // for_references() may change what it visits
-  return for_references(copy, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+  return for_references(copy, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
     const std::string& target = limits_of(f).refers_to();
     if (ids[target].contains(get_reference(m, f, i))) return {};
-    return Error{ErrorCode::kInvalid, path, "the " + singular(find_collection(target)) + " that it names is gone"};
+    return Error{ErrorCode::kInvalid, path.text(), "the " + singular(find_collection(target)) + " that it names is gone"};
   });
 }
 
@@ -250,7 +294,7 @@ v1::Config with_names(const v1::Config& config) {
       if (bearers[name_of(resource(config, collection, i))] == 1)
         names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
   }
-  (void)for_references(out, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
+  (void)for_references(out, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
     if (const auto name = names.find(get_reference(m, f, i)); name != names.end()) set_reference(m, f, i, name->second);
     return {};
   });
@@ -258,7 +302,7 @@ v1::Config with_names(const v1::Config& config) {
 }
 
 void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id) {
-  (void)for_references(config, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string&) -> Result<void> {
+  (void)for_references(config, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
     if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == name) set_reference(m, f, i, id);
     return {};
   });
@@ -270,9 +314,9 @@ std::vector<std::string> referrers(const v1::Config& config, Collection collecti
     for (int r = 0; r < count(config, from); ++r) {
       const std::unique_ptr<Message> copy(resource(config, from, r).New());
       copy->CopyFrom(resource(config, from, r));
-      (void)for_references(*copy, "", [&](Message& m, const FieldDescriptor& f, int i, const std::string& path) -> Result<void> {
+      (void)for_references(*copy, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
         if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == reference)
-          out.push_back(from->name() + "/" + name_of(*copy) + " (" + path + ")");
+          out.push_back(from->name() + "/" + name_of(*copy) + " (" + path.text() + ")");
         return {};
       });
     }

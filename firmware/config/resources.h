@@ -30,6 +30,8 @@ using Collection = const google::protobuf::FieldDescriptor*;
 [[nodiscard]] google::protobuf::Message& mutable_resource(v1::Config& config, Collection collection, int index);
 /// The others keep their order.
 void remove_resource(v1::Config& config, Collection collection, int index);
+/// Binary Protobuf. Labels are a Protobuf map, whose order in bytes is free: here it is not, so that equal messages are equal bytes.
+[[nodiscard]] std::string bytes_of(const google::protobuf::Message& message);
 [[nodiscard]] std::string id_of(const google::protobuf::Message& resource);
 [[nodiscard]] std::string name_of(const google::protobuf::Message& resource);
 /// Position of the resource with this name or id; -1 if there is none.

@@ -1,7 +1,5 @@
 #include "config/rows.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/unknown_field_set.h>
 #include <sodium.h>
 
@@ -18,17 +16,6 @@ namespace {
 namespace pb = google::protobuf;
 
 constexpr const char* kSystem = "system";
-
-/// Labels are a Protobuf map, whose order in bytes is free: deterministic, so that equal resources are equal rows.
-std::string bytes_of(const pb::Message& message) {
-  std::string out;
-  pb::io::StringOutputStream stream(&out);
-  pb::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return out;
-}
 
 bool has_unknown_fields(const pb::Message& message) {
   const auto* r = message.GetReflection();

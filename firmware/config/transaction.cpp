@@ -1,7 +1,5 @@
 #include "config/transaction.h"
 
-#include <google/protobuf/util/message_differencer.h>
-
 #include <algorithm>
 
 #include "base/clock.h"
@@ -40,7 +38,7 @@ Result<void> Configuration::load() {
     return config;
   };
   auto config = usable(newest_);
-  if (config) config_ = std::move(*config);
+  if (config) set_config(std::move(*config));
   else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
            !r)
     return r;
@@ -77,20 +75,25 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
     revision_ = candidate;
-    config_ = std::move(*config);
+    set_config(std::move(*config));
     return {};
   }
   return Error{ErrorCode::kInternal, "", number(newest_) + " cannot be used (" + why + "), and no revision before it either"};
 }
 
+void Configuration::set_config(v1::Config config) {
+  named_ = with_names(config);
+  config_ = std::move(config);
+}
+
 Configuration::View Configuration::view() const {
   const std::lock_guard lock(mutex_);
-  return {revision_, with_names(config_), std::to_string(revision_)};
+  return {revision_, named_, std::to_string(revision_)};
 }
 
 Result<v1::Config> Configuration::candidate(const Edit& edit) const {
   const std::lock_guard lock(mutex_);
-  v1::Config next = with_names(config_);
+  v1::Config next = named_;
   if (auto r = edit(next); !r) return r.error();
   if (auto r = validate_counts(next); !r) return r.error();
   if (auto r = complete(next, config_); !r) return r.error();
@@ -101,7 +104,7 @@ Result<v1::Config> Configuration::candidate(const Edit& edit) const {
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
   if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
-  v1::Config next = with_names(config_);
+  v1::Config next = named_;
   if (auto r = edit(next); !r) return r.error();
   if (auto r = validate_counts(next); !r) return r.error();
   if (auto r = complete(next, config_); !r) return r.error();
@@ -124,7 +127,7 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     std::erase_if(waiting_, [&](const Waiting& w) { return std::count(undone.begin(), undone.end(), w.revision) > 0; });
   };
   // Degraded, what is in force is to be made the newest revision even where nothing else changes.
-  if (fallen_back_.empty() && google::protobuf::util::MessageDifferencer::Equals(config_, next)) {
+  if (fallen_back_.empty() && bytes_of(config_) == bytes_of(next)) {
     if (!options.dry_run) {
       for (const uint64_t one : undone)
         if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
@@ -132,7 +135,8 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     }
     return Outcome{revision_, false, {}, {}, {}};
   }
-  auto changes = diff(with_names(config_), with_names(next));
+  v1::Config named = with_names(next);
+  auto changes = diff(named_, named);
   if (auto r = may_make(author, changes); !r) return r.error();
   const auto prepared = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
   if (!prepared) return prepared.error();
@@ -142,6 +146,7 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
   const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
   if (!committed) return committed.error();
   config_ = std::move(next);
+  named_ = std::move(named);
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();
   settle();

@@ -125,6 +125,7 @@ class Configuration {
   Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
+  void set_config(v1::Config config);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
 
   Store& store_;
@@ -134,6 +135,7 @@ class Configuration {
   uint64_t revision_ = 0;     ///< of config_
   uint64_t newest_ = 0;       ///< in the store; more than revision_: degraded
   v1::Config config_;         ///< references by id
+  v1::Config named_;          ///< the same, references by name
   std::string fallen_back_;   ///< why, if so
   std::vector<Waiting> waiting_;
   std::string undo_trouble_;  ///< why an undoing that is due has not succeeded yet

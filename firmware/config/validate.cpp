@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/net.h"
+#include "config/field_path.h"
 #include "config/resources.h"
 
 namespace sluice::config {
@@ -17,7 +18,7 @@ namespace pb = google::protobuf;
 using pb::FieldDescriptor;
 using pb::Message;
 
-Error invalid(std::string path, std::string message) { return {ErrorCode::kInvalid, std::move(path), std::move(message)}; }
+Error invalid(const FieldPath& path, std::string message) { return {ErrorCode::kInvalid, path.text(), std::move(message)}; }
 
 bool is_uuid_like(std::string_view s) { return s.size() == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-'; }
 
@@ -97,18 +98,18 @@ constexpr std::array kFormats{
     Format{"address", [](auto s, const auto&) { return parse_address(s).has_value(); }, "an IPv4 or IPv6 address"},
 };
 
-Result<void> check_text(const FieldDescriptor& field, const std::string& value, const std::string& path) {
+Result<void> check_text(const FieldDescriptor& field, const std::string& value, const FieldPath& path) {
   const auto& limits = limits_of(field);
   if (limits.has_max_length() && value.size() > limits.max_length())
     return invalid(path, "is " + std::to_string(value.size()) + " bytes long; at most " + std::to_string(limits.max_length()));
-  if (value.empty() && !field.is_repeated()) return {};
+  if ((value.empty() && !field.is_repeated()) || !limits.has_format()) return {};
   for (const auto& format : kFormats)
     if (limits.format() == format.name && !format.holds(value, limits))
       return invalid(path, "\"" + value + "\" is not valid: " + format_in_words(limits));
   return {};
 }
 
-Result<void> check_number(const FieldDescriptor& field, uint64_t value, const std::string& path) {
+Result<void> check_number(const FieldDescriptor& field, uint64_t value, const FieldPath& path) {
   const auto& limits = limits_of(field);
   if ((limits.has_min() && value < static_cast<uint64_t>(limits.min())) ||
       (limits.has_max() && value > static_cast<uint64_t>(limits.max())))
@@ -116,13 +117,21 @@ Result<void> check_number(const FieldDescriptor& field, uint64_t value, const st
   return {};
 }
 
-Result<void> check_message(const Message& message, const std::string& path);
+Result<void> check_count(const v1::FieldLimits& limits, int n, const FieldPath& path) {
+  if (limits.has_max_items() && n > static_cast<int>(limits.max_items()))
+    return invalid(path, std::to_string(n) + " entries; at most " + std::to_string(limits.max_items()));
+  return {};
+}
 
-Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const std::string& path) {
+Result<void> check_message(const Message& message, const FieldPath& path);
+
+Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const FieldPath& path) {
   const auto* r = m.GetReflection();
+  std::string scratch;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
-      return check_text(field, i < 0 ? r->GetString(m, &field) : r->GetRepeatedString(m, &field, i), path);
+      return check_text(field, i < 0 ? r->GetStringReference(m, &field, &scratch) : r->GetRepeatedStringReference(m, &field, i, &scratch),
+                        path);
     case FieldDescriptor::CPPTYPE_UINT32:
       return check_number(field, i < 0 ? r->GetUInt32(m, &field) : r->GetRepeatedUInt32(m, &field, i), path);
     case FieldDescriptor::CPPTYPE_UINT64:
@@ -140,52 +149,50 @@ bool is_empty(const Message& m, const FieldDescriptor& field) {
   return !r->HasField(m, &field);
 }
 
-Result<void> check_message(const Message& message, const std::string& path) {
+Result<void> check_message(const Message& message, const FieldPath& path) {
   const auto* type = message.GetDescriptor();
   const auto* r = message.GetReflection();
   for (int f = 0; f < type->field_count(); ++f) {
     const auto& field = *type->field(f);
-    const auto& limits = limits_of(field);
-    const std::string here = path.empty() ? field.name() : path + "." + field.name();
+    const FieldPath here{&path, &field};
     if (is_empty(message, field)) {
-      if (limits.required()) return invalid(here, "is required");
+      if (limits_of(field).required()) return invalid(here, "is required");
       continue;
     }
+    const auto& limits = limits_of(field);
     const int n = field.is_repeated() ? r->FieldSize(message, &field) : 0;
+    if (auto result = check_count(limits, n, here); !result) return result;
     if (field.is_map()) {
       for (int i = 0; i < n; ++i)
         if (r->GetRepeatedMessage(message, &field, i).ByteSizeLong() > limits.max_length()) return invalid(here, "a label is too long");
       continue;
     }
-    if (limits.unique()) {
+    if (limits.unique() && n > 1) {
       std::set<std::string> seen;
       for (int i = 0; i < n; ++i)
-        if (!seen.insert(r->GetRepeatedString(message, &field, i)).second)
-          return invalid(here + "[" + std::to_string(i) + "]", "stands twice");
+        if (!seen.insert(r->GetRepeatedString(message, &field, i)).second) return invalid({&path, &field, i}, "stands twice");
     }
     for (int i = 0; i < n; ++i)
-      if (auto result = check_value(message, field, i, here + "[" + std::to_string(i) + "]"); !result) return result;
+      if (auto result = check_value(message, field, i, {&path, &field, i}); !result) return result;
     if (!field.is_repeated())
       if (auto result = check_value(message, field, -1, here); !result) return result;
   }
   return {};
 }
 
-Result<void> check_counts(const Message& message, const std::string& path) {
+Result<void> check_counts(const Message& message, const FieldPath& path) {
   const auto* r = message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
   r->ListFields(message, &fields);
   for (const auto* field : fields) {
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE && !field->is_repeated()) continue;
-    const std::string here = path.empty() ? field->name() : path + "." + field->name();
     const auto& limits = limits_of(*field);
     const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
-    if (limits.has_max_items() && n > static_cast<int>(limits.max_items()))
-      return invalid(here, std::to_string(n) + " entries; at most " + std::to_string(limits.max_items()));
+    if (auto result = check_count(limits, n, {&path, field}); !result) return result;
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
     for (int i = 0; i < n; ++i) {
       const auto& inner = field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field);
-      if (auto result = check_counts(inner, field->is_repeated() ? here + "[" + std::to_string(i) + "]" : here); !result) return result;
+      if (auto result = check_counts(inner, {&path, field, field->is_repeated() ? i : -1}); !result) return result;
     }
   }
   return {};
@@ -200,16 +207,12 @@ std::string format_in_words(const v1::FieldLimits& limits) {
   return limits.format();
 }
 
-Result<void> validate_counts(const v1::Config& config) { return check_counts(config, ""); }
+Result<void> validate_counts(const v1::Config& config) { return check_counts(config, {}); }
 
-Result<void> validate_message(const Message& message) {
-  if (auto r = check_counts(message, ""); !r) return r;
-  return check_message(message, "");
-}
+Result<void> validate_message(const Message& message) { return check_message(message, {}); }
 
 Result<void> validate(const v1::Config& config) {
-  if (auto r = validate_counts(config); !r) return r;
-  if (auto r = check_message(config, ""); !r) return r;
+  if (auto r = check_message(config, {}); !r) return r;
   for (const auto* collection : collections()) {
     std::map<std::string, int> seen, ids;
     for (int i = 0; i < count(config, collection); ++i) {
