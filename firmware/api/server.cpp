@@ -178,7 +178,8 @@ asio::awaitable<void> Server::State::converse(LocalStream stream) {
 /// Requests and answers, until one side has enough.
 template <class Connection>
 asio::awaitable<void> Server::State::serve(Connection& stream, Peer peer) {
-  beast::flat_buffer buffer;
+  // Bounded: neither a chunk's extensions nor the trailers behind the last chunk count as the body.
+  beast::flat_buffer buffer(4 * kMaxHeader);
   for (;;) {
     http::request_parser<http::string_body> parser;
     parser.header_limit(kMaxHeader);

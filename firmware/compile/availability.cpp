@@ -16,8 +16,12 @@ namespace pb = google::protobuf;
 
 constexpr std::array kUnavailable{
     Unavailable{"ports.link", "settings of the link"},
-    Unavailable{"ports.ingress", "filters, tunnels, stripping and labels at a port's ingress"},
-    Unavailable{"ports.egress", "filters, buffers, rate limits and operations at a port's egress"},
+    Unavailable{"ports.ingress.terminate", "tunnels that end at a port"},
+    Unavailable{"ports.ingress.strip", "stripping of headers"},
+    Unavailable{"ports.ingress.label", "labels"},
+    Unavailable{"ports.egress.buffer", "buffers of a size of their own"},
+    Unavailable{"ports.egress.rate_limit", "rate limits"},
+    Unavailable{"ports.egress.operations", "operations at a port's egress"},
     Unavailable{"ports.ip", "IP addresses on ports"},
     Unavailable{"tool_groups.hash.fields:IP_PAIR", "balancing by address pair"},
     Unavailable{"tool_groups.hash.fields:VLAN", "balancing by VLAN"},

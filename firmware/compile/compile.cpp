@@ -6,6 +6,7 @@
 
 #include "compile/availability.h"
 #include "compile/match.h"
+#include "compile/matches.h"
 #include "compile/shadows.h"
 #include "engine/distribute.h"
 
@@ -34,7 +35,8 @@ class Compilation {
         map_slots_(maps),
         rule_slots_(rules),
         leg_ports_(leg_ports),
-        scanner_(scanner) {}
+        scanner_(scanner),
+        matches_(config) {}
 
   Result<Compiled> run(uint64_t revision) {
     out_.snapshot = std::make_unique<Snapshot>();
@@ -42,7 +44,7 @@ class Compilation {
     if (auto r = check_available(config_); !r) return r.error();
     if (auto r = ports(); !r) return r.error();
     if (auto r = sources(); !r) return r.error();
-    if (auto r = address_sets(); !r) return r.error();
+    if (auto r = matches_.read_sets(); !r) return r.error();
     if (auto r = groups(); !r) return r.error();
     if (auto r = tunnels(); !r) return r.error();
     // The operator's order, collectors behind all others, disabled maps (in the plan for their counters alone) last.
@@ -50,11 +52,17 @@ class Compilation {
       for (int i = 0; i < config_.maps_size(); ++i)
         if (turn_of(config_.maps(i)) == turn)
           if (auto r = map(config_.maps(i), indexed("maps", i)); !r) return r.error();
-    if (auto r = matches_.scanner->compile(scanner_.get()); !r) return r.error();
-    scanner_ = matches_.scanner;
+    if (auto r = port_filters(); !r) return r.error();
+    if (auto r = matches_.scanner()->compile(scanner_.get()); !r) return r.error();
+    scanner_ = matches_.scanner();
     auto classifier = Classifier::make(std::move(classifier_maps_));
     if (!classifier) return classifier.error();
     out_.snapshot->classifier = std::move(*classifier);
+    for (auto [maps, filters] : {std::pair(&ingress_maps_, &out_.snapshot->ingress), std::pair(&egress_maps_, &out_.snapshot->egress)}) {
+      auto made = Classifier::make(std::move(*maps));
+      if (!made) return made.error();
+      filters->classifier = std::move(*made);
+    }
     for (std::size_t m = 0; m < rule_numbers_.size(); ++m)
       warn_of_shadows(out_.plan.maps[m].name, rule_numbers_[m], out_.snapshot->classifier.maps()[m].rules);
     out_.snapshot->used = {.ports = kMaxPorts, .legs = leg_slots_.used(), .maps = map_slots_.used(), .rules = rule_slots_.used()};
@@ -134,16 +142,41 @@ class Compilation {
     return {};
   }
 
-  Result<void> address_sets() {
-    for (int i = 0; i < config_.address_sets_size(); ++i) {
-      const auto& set = config_.address_sets(i);
-      auto values = compile_address_set(set, indexed("address_sets", i));
-      if (!values) return values.error();
-      shared_.insert(values->in.get());
-      shared_.insert(values->out.get());
-      matches_.address_sets.emplace(set.id(), std::move(*values));
+  /// What ports themselves pass: each one's filter is a map with one rule.
+  Result<void> port_filters() {
+    matches_.begin_map({}, {});
+    for (int i = 0; i < config_.ports_size(); ++i) {
+      const auto& port = config_.ports(i);
+      const PortPlan& plan = ports_.at(port.id());
+      const std::string path = indexed("ports", i);
+      if (!port.ingress().filter().empty()) {
+        if (port.role() == v1::PortRole::TOOL)
+          return invalid(path + ".ingress.filter", "a TOOL port receives nothing that could be filtered");
+        std::bitset<kMaxPorts> own;
+        own.set(plan.slot);
+        if (auto r = port_filter(port.ingress().filter(), path + ".ingress.filter", plan.slot, own, ingress_maps_); !r) return r;
+        out_.snapshot->ingress.filtered.set(plan.slot);
+      }
+      if (!port.egress().filter().empty()) {
+        if (port.role() == v1::PortRole::NETWORK)
+          return invalid(path + ".egress.filter", "a NETWORK port sends nothing that could be filtered");
+        if (auto r = port_filter(port.egress().filter(), path + ".egress.filter", plan.slot, out_.snapshot->receiving, egress_maps_); !r)
+          return r;
+        out_.snapshot->egress.filtered.set(plan.slot);
+      }
     }
-    for (int i = 0; i < config_.filters_size(); ++i) filter_index_.emplace(config_.filters(i).id(), i);
+    return {};
+  }
+
+  Result<void> port_filter(const std::string& id, const std::string& path, PortSlot port, const std::bitset<kMaxPorts>& sources,
+                           std::vector<ClassifierMap>& out) {
+    auto asked = matches_.of_filter(id, path);
+    if (!asked) return asked.error();
+    ClassifierMap map;
+    map.map = port;
+    map.ports = sources;
+    map.rules.push_back({std::move(*asked), 0, true});
+    out.push_back(std::move(map));
     return {};
   }
 
@@ -228,48 +261,17 @@ class Compilation {
     return compile_vlans(sources, path, out);
   }
 
-  /// What a rule asks for: its own match, or a named filter's.
-  Result<RuleMatch> match(const v1::Rule& rule, const std::string& path, const MatchContext& context) {
-    if (rule.filter().empty()) return compile_match(rule.match(), path + ".match", context);
-    const auto found = filter_index_.find(rule.filter());
-    if (found == filter_index_.end()) return invalid(path + ".filter", "there is no filter \"" + rule.filter() + "\"");
-    // Once a map: the direction of a TAP is the map's.
-    if (const auto known = filters_of_map_.find(rule.filter()); known != filters_of_map_.end()) return known->second;
-    auto made = compile_filter(config_.filters(found->second), indexed("filters", found->second), context);
-    if (made) filters_of_map_.emplace(rule.filter(), *made);
-    return made;
-  }
-
-  /// Keeps what all rules ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
-  Result<void> within_bounds(const RuleMatch& asked, const std::string& path) {
-    alternatives_ += asked.alternatives.size();
-    for (const Alternative& alternative : asked.alternatives)
-      for (const Criterion& criterion : alternative.criteria)
-        if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
-    if (alternatives_ > Classifier::kMostRows)
-      return Error{ErrorCode::kExhausted, path,
-                   "with this one the rules have more than " + std::to_string(Classifier::kMostRows) + " alternatives together"};
-    if (ranges_ > Classifier::kMostRanges)
-      return Error{ErrorCode::kExhausted, path,
-                   "with this one the rules name more than " + std::to_string(Classifier::kMostRanges) + " ranges of values together"};
-    return {};
-  }
-
   Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
     std::vector<int> numbers;
-    matches_.a.reset(), matches_.b.reset();
-    filters_of_map_.clear();
-    for (const auto& pair : map.sources().tap_pairs()) {
-      matches_.a.set(sides_.at(pair).first);
-      matches_.b.set(sides_.at(pair).second);
-    }
+    std::bitset<kMaxPorts> a, b;
+    for (const auto& pair : map.sources().tap_pairs()) a.set(sides_.at(pair).first), b.set(sides_.at(pair).second);
+    matches_.begin_map(a, b);
     for (int i = 0; i < map.rules_size(); ++i) {
       const auto& rule = map.rules(i);
       const std::string here = indexed(path + ".rules", i);
       if (rule.action() == v1::Action::UNSPECIFIED) return invalid(here + ".action", "must be PASS or DROP");
-      auto asked = match(rule, here, matches_);
+      auto asked = matches_.of_rule(rule, here);
       if (!asked) return asked.error();
-      if (auto r = within_bounds(*asked, here); !r) return r;
       const auto slot = rule_slots_.of(rule.id());
       if (!slot)
         return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
@@ -358,15 +360,12 @@ class Compilation {
   std::vector<PortSlot>& leg_ports_;
   std::shared_ptr<const PayloadScanner>& scanner_;  ///< of the configuration compiled before, then of this one
   Compiled out_;
-  std::vector<ClassifierMap> classifier_maps_;
+  std::vector<ClassifierMap> classifier_maps_, ingress_maps_, egress_maps_;
   std::map<std::string, PortPlan> ports_;
   std::map<std::string, std::bitset<128>> source_sets_;
   std::map<std::string, std::pair<PortSlot, PortSlot>> sides_;  ///< A and B, by TAP pair
-  std::map<std::string, int> filter_index_;
-  MatchContext matches_;  ///< of the map at hand
-  std::map<std::string, RuleMatch> filters_of_map_;
-  std::set<const Values*> shared_;  ///< of address sets: however many rules name them, they are there once
-  std::size_t alternatives_ = 0, ranges_ = 0, compared_ = 0;
+  Matches matches_;
+  std::size_t compared_ = 0;
   std::vector<std::vector<int>> rule_numbers_;  ///< of the classifier's rules, by map: as people count all of the map's
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;

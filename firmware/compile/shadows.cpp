@@ -59,8 +59,8 @@ class Group {
                          [](const Criterion& a, const Criterion& b) { return a.where < b.where; });
   }
 
-  /// By the field whose values tell most members apart.
-  void index() {
+  /// By the field whose values tell most members apart. Members that share their values, an address set's, share its ranges too.
+  void index(std::size_t& compared) {
     std::size_t most = 0;
     for (std::size_t f = 0; f < members.front().asked.size(); ++f) {
       std::vector<std::pair<Key, Key>> firsts;
@@ -70,10 +70,18 @@ class Group {
       if (different > most) most = different, field_ = f;
     }
     if (members.front().asked.empty()) return;
+    std::map<const Values*, std::size_t> known;
     for (std::size_t m = 0; m < members.size(); ++m) {
       const Values& values = *members[m].asked[field_].values;
-      for (const auto* list : {&values.numbers, &values.ipv6})
-        for (const Interval& one : *list) ranges_.push_back({one, list == &values.ipv6, m});
+      const auto [sharer, is_new] = known.try_emplace(&values, sharers_.size());
+      if (is_new) {
+        sharers_.emplace_back();
+        compared += size_of(values);
+        if (compared >= kMostCompared) return;
+        for (const auto* list : {&values.numbers, &values.ipv6})
+          for (const Interval& one : *list) ranges_.push_back({one, list == &values.ipv6, sharer->second});
+      }
+      sharers_[sharer->second].push_back(m);
     }
     std::sort(ranges_.begin(), ranges_.end(),
               [](const Range& a, const Range& b) { return a.v6 != b.v6 ? b.v6 : a.interval.from < b.interval.from; });
@@ -81,21 +89,29 @@ class Group {
     if (!ranges_.empty()) measure(0, ranges_.size());
   }
 
-  /// f(member) for each whose values have the first of `values`, until it says no.
-  bool each(const Asked& asked, auto&& f) const {
-    if (members.front().asked.empty()) return std::all_of(members.begin(), members.end(), f);
+  /// f(member) for those whose values have the first of what is asked for, until it says no: of members that share a range no more than
+  /// one whose rule is not before `bound`, which f may lower.
+  bool each(const Asked& asked, const std::size_t& bound, auto&& f) const {
+    if (members.front().asked.empty()) {
+      for (const Member& member : members) {
+        const bool beyond = member.rule >= bound;  // as all that follow
+        if (!f(member)) return false;
+        if (beyond) break;
+      }
+      return true;
+    }
     const auto wanted =
         std::find_if(asked.begin(), asked.end(), [&](const Criterion& c) { return c.where == members.front().asked[field_].where; });
     const bool v6 = wanted->values->numbers.empty();
     const Key key = v6 ? wanted->values->ipv6.front().from : wanted->values->numbers.front().from;
-    return stab(0, ranges_.size(), v6, key, f);
+    return stab(0, ranges_.size(), v6, key, bound, f);
   }
 
  private:
   struct Range {
     Interval interval;
     bool v6;
-    std::size_t member;
+    std::size_t sharer;  ///< those members that have this range
   };
   static std::pair<Key, Key> first_of(const Values& values) {
     const auto& list = values.numbers.empty() ? values.ipv6 : values.numbers;
@@ -109,19 +125,25 @@ class Group {
     if (middle + 1 < end) furthest = std::max(furthest, measure(middle + 1, end));
     return furthest_[middle] = furthest;
   }
-  bool stab(std::size_t begin, std::size_t end, bool v6, Key key, auto& f) const {
+  bool stab(std::size_t begin, std::size_t end, bool v6, Key key, const std::size_t& bound, auto& f) const {
     if (begin >= end) return true;
     const std::size_t middle = begin + (end - begin) / 2;
     if (furthest_[middle] < std::pair{v6, key}) return true;
-    if (!stab(begin, middle, v6, key, f)) return false;
+    if (!stab(begin, middle, v6, key, bound, f)) return false;
     const Range& here = ranges_[middle];
     if (std::pair{here.v6, here.interval.from} > std::pair{v6, key}) return true;
-    if (here.v6 == v6 && here.interval.to >= key && !f(members[here.member])) return false;
-    return stab(middle + 1, end, v6, key, f);
+    if (here.v6 == v6 && here.interval.to >= key)
+      for (const std::size_t member : sharers_[here.sharer]) {
+        const bool beyond = members[member].rule >= bound;
+        if (!f(members[member])) return false;
+        if (beyond) break;
+      }
+    return stab(middle + 1, end, v6, key, bound, f);
   }
 
   std::size_t field_ = 0;
   std::vector<Range> ranges_;
+  std::vector<std::vector<std::size_t>> sharers_;
   std::vector<std::pair<bool, Key>> furthest_;
 };
 
@@ -142,35 +164,35 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
       }
       all[r].push_back(std::move(asked));
     }
-  for (auto& [fields, group] : groups) group.index();
+  for (auto& [fields, group] : groups) {
+    group.index(compared);
+    if (compared >= kMostCompared) return {{}, true};
+  }
 
   Shadows out;
   /// The first earlier rule that has all that an alternative asks for.
   const auto coverer = [&](std::size_t rule, const Asked& asked) {
     std::optional<std::size_t> by;
+    std::size_t bound = rule;
     for (const auto& [fields, group] : groups) {
       if (++compared >= kMostCompared) return by;
       if (!group.asks_less_than(asked)) continue;
-      group.each(asked, [&](const Group::Member& member) {
+      group.each(asked, bound, [&](const Group::Member& member) {
         ++compared;
-        if (member.rule >= rule || (by && *by <= member.rule)) return compared < kMostCompared;
+        if (member.rule >= bound) return compared < kMostCompared;
         auto theirs = asked.begin();
         for (const Criterion& ours : member.asked) {
           while (theirs->where != ours.where) ++theirs;
           if (ours.values != theirs->values) compared += size_of(*ours.values) + size_of(*theirs->values);
           if (!contains(*ours.values, *theirs->values)) return compared < kMostCompared;
         }
-        by = member.rule;
+        by = bound = member.rule;
         return compared < kMostCompared;
       });
     }
     return by;
   };
-  for (std::size_t r = 0; r < rules.size(); ++r) {
-    if (compared >= kMostCompared) {
-      out.ended = true;
-      break;
-    }
+  for (std::size_t r = 0; r < rules.size() && compared < kMostCompared; ++r) {
     std::optional<std::size_t> last;  // of those that hide its alternatives
     bool hidden = true;
     for (const Asked& asked : all[r]) {
@@ -183,6 +205,7 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
     }
     if (hidden) out.rules.push_back({r, last});
   }
+  out.ended = compared >= kMostCompared;
   return out;
 }
 

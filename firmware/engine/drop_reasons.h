@@ -10,6 +10,7 @@ namespace sluice {
 /// Ends of received packets.
 enum class PacketDrop : uint8_t {
   kPortNotConfigured,
+  kPortFilter,
   kHandoverFull,
   kCount,
 };
@@ -19,6 +20,7 @@ enum class CopyDrop : uint8_t {
   kToolQueueFull,
   kBufferQuota,
   kToolDown,
+  kPortFilter,
   kNoMember,
   kPortClosed,
   kExceedsMtu,
@@ -39,6 +41,8 @@ struct DropText {
 inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
     {"port_not_configured", "The packet came in on a port that the running revision does not receive on.",
      "Normal for a moment while a port's role changes; otherwise enable the port and give it the role NETWORK."},
+    {"ingress_filter", "The filter of the network port does not pass the packet, whatever maps say.",
+     "Meant, as a rule; otherwise change the filter that the port's ingress names."},
     {"handover_full", "The packet belonged to another worker, which did not take what waits for it fast enough.",
      "Give the port as many queues as there are workers, or start sluiced with more workers."},
 }};
@@ -50,6 +54,8 @@ inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
      "Narrow the maps that feed the tool, or start sluiced with a larger --frames."},
     {"tool_down", "The tool port was disabled, unbound, or its device was not there.",
      "See the port's state and reason in the status; give the port a device or enable it."},
+    {"egress_filter", "The filter of the tool port does not pass the packet, whatever maps say.",
+     "Meant, as a rule; otherwise change the filter that the port's egress names."},
     {"no_member", "Every member of the tool group was drained.", "Undrain a member, or remove the group from the map."},
     {"port_closed", "The tool port was closed or lost its device while the copy waited to be sent.",
      "Normal once when a port's role or device changes; otherwise check the card and the cable."},

@@ -108,9 +108,15 @@ void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, PortSlot p
   const Outlet& outlet = floor_.outlets[port];
   if (!outlet.open || !snapshot.sending[port]) return drop_copies(map, port, leg, packets, slice, CopyDrop::kToolDown);
   uint64_t rest = packets;
+  if (snapshot.egress.filtered[port]) {
+    if (const uint64_t refused = rest & ~bench.may_leave[port]) {
+      drop_copies(map, port, leg, refused, slice, CopyDrop::kPortFilter);
+      rest &= ~refused;
+    }
+  }
   uint64_t too_long = 0;
   if (floor_.bench.longest > outlet.max_length)
-    each(packets, [&](unsigned i) { too_long |= uint64_t{shaped_length(i, slice) > outlet.max_length} << i; });
+    each(rest, [&](unsigned i) { too_long |= uint64_t{shaped_length(i, slice) > outlet.max_length} << i; });
   if (too_long) {
     drop_copies(map, port, leg, too_long, slice, CopyDrop::kExceedsMtu);
     rest &= ~too_long;

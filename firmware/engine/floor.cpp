@@ -8,6 +8,11 @@ Workbench::Workbench() : passed(std::make_unique<uint64_t[]>(kMaxSlots.maps)) {
 }
 
 Floor::Floor(const FrameLayout& frame_layout, uint32_t own_worker)
-    : worker(own_worker), layout(frame_layout), pool(frame_layout, own_worker), verdicts(kMaxSlots.maps), fragments(frame_layout) {}
+    : worker(own_worker),
+      layout(frame_layout),
+      pool(frame_layout, own_worker),
+      verdicts(kMaxSlots.maps),
+      filter_verdicts(kMaxPorts),
+      fragments(frame_layout) {}
 
 }  // namespace sluice

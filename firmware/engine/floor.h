@@ -65,7 +65,8 @@ struct Workbench {
   std::vector<Load> loads;                                ///< room for all legs
   std::array<uint32_t, kMaxPorts> first_load, last_load;  ///< of a port; valid where loaded_ports has it
   std::array<uint64_t, kMaxPorts / 64> loaded_ports{};
-  uint32_t longest = 0;  ///< bytes of the burst's longest packet
+  std::array<uint64_t, kMaxPorts> may_leave{};  ///< by port with an egress filter: the packets that it passes
+  uint32_t longest = 0;                         ///< bytes of the burst's longest packet
   struct Sum {
     uint64_t packets = 0;
     uint64_t bytes = 0;
@@ -103,6 +104,7 @@ struct Floor {
   std::vector<std::unique_ptr<Peer>> peers;  ///< by worker; null for this one. Empty: there is one worker
   Burst burst;
   VerdictBuffer verdicts;
+  VerdictBuffer filter_verdicts;  ///< of port filters; Verdict::map is a port's slot
   Fragments fragments;
   std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures

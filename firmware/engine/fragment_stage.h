@@ -17,13 +17,14 @@ void Pipeline<Observer>::join_fragments(PortSlot port, MemoryClass memory_class)
     later |= uint64_t{burst.parsed[i].outer.fragment == Fragment::kLater} << i;
   }
   if ((firsts | later) == 0) return;
-  const uint64_t now = floor_.replay_ns ? *floor_.replay_ns : monotonic_ns();
+  const uint64_t live = floor_.replay_ns ? 0 : monotonic_ns();
+  const auto now = [&](unsigned i) { return floor_.replay_ns ? std::max(*floor_.replay_ns, burst.received_ns[i]) : live; };
   const auto datagram = [&burst](unsigned i) { return datagram_of(burst.frames[i].data, burst.parsed[i].outer); };
-  each(firsts, [&](unsigned i) { floor_.fragments.remember(datagram(i), burst.parsed[i].outer, now); });
+  each(firsts, [&](unsigned i) { floor_.fragments.remember(datagram(i), burst.parsed[i].outer, now(i)); });
   uint64_t waiting = 0;
   each(later, [&](unsigned i) {
     const DatagramKey key = datagram(i);
-    if (floor_.fragments.complete(key, burst.parsed[i].outer, now)) return;
+    if (floor_.fragments.complete(key, burst.parsed[i].outer, now(i))) return;
     // Whoever watches wants to see what happens to this packet now.
     if (Observer::kWatches || !floor_.fragments.may_wait(key, burst.rest_of(i).size() + 1)) {
       ++floor_.book.worker().frag_unknown;
@@ -33,7 +34,7 @@ void Pipeline<Observer>::join_fragments(PortSlot port, MemoryClass memory_class)
     WaitingFragment fragment{.key = key,
                              .frames = {},
                              .received_ns = burst.received_ns[i],
-                             .until_ns = now + Fragments::kLongestWait,
+                             .until_ns = now(i) + Fragments::kLongestWait,
                              .port = port,
                              .memory_class = memory_class};
     fragment.frames[fragment.frame_count++] = burst.frames[i];
@@ -52,6 +53,7 @@ bool Pipeline<Observer>::release_fragments(const Snapshot& snapshot) {
   auto& waiting = floor_.fragments.waiting();
   if (waiting.empty()) return false;
   const uint64_t now = floor_.replay_ns ? *floor_.replay_ns : monotonic_ns();
+  if (!floor_.fragments.any_due(now)) return false;
   Burst& burst = floor_.burst;
   burst.clear();
   PortSlot port = kNoPort;
@@ -66,7 +68,10 @@ bool Pipeline<Observer>::release_fragments(const Snapshot& snapshot) {
     burst.add(std::span(fragment.frames).first(fragment.frame_count), fragment.received_ns);
     return true;
   });
-  if (burst.size == 0) return false;
+  if (burst.size == 0) {
+    floor_.fragments.looked_at_all();
+    return false;
+  }
   floor_.bench.last_sum = {};
   uncount<Line::kHeldDown>(floor_.book.port(port).held, burst.size, bytes_of(burst.all(), {}));
   parse_burst(burst);

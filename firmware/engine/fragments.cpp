@@ -40,12 +40,13 @@ Fragments::Fragments(const FrameLayout& layout)
 
 std::size_t Fragments::set_of(const DatagramKey& key) const {
   const uint64_t vlan = key.vlan, protocol = key.protocol;
-  uint64_t hash = secret_ ^ (vlan << 40 | protocol << 32 | key.identification);
+  uint64_t hash = (secret_ ^ (vlan << 40 | protocol << 32 | key.identification)) * 0x9E3779B97F4A7C15U;
   for (const uint64_t part : key.addresses) hash = (hash ^ part) * 0x9E3779B97F4A7C15U + (hash >> 29);
   return (hash >> 32) % kSets * kWays;
 }
 
 void Fragments::remember(const DatagramKey& key, const LayerSet& first, uint64_t now) {
+  news_ = !waiting_.empty();
   const auto begin = firsts_.begin() + static_cast<std::ptrdiff_t>(set_of(key));
   auto place = std::find_if(begin, begin + kWays, [&key](const First& f) { return f.key == key; });
   // The one that has been there longest makes way.

@@ -56,6 +56,9 @@ class Fragments {
   /// False: too many do.
   [[nodiscard]] bool may_wait(const DatagramKey& key, std::size_t frames) const;
   void wait(const WaitingFragment& fragment) { waiting_.push_back(fragment); }
+  /// Whether any of them has an end to its waiting: some first fragment came, or the one that came first has waited long enough.
+  [[nodiscard]] bool any_due(uint64_t now) const { return !waiting_.empty() && (news_ || waiting_.front().until_ns <= now); }
+  void looked_at_all() { news_ = false; }
   /// In the order in which they came.
   [[nodiscard]] std::vector<WaitingFragment>& waiting() { return waiting_; }
 
@@ -74,6 +77,7 @@ class Fragments {
   uint64_t secret_;  ///< nobody who sends packets knows which datagrams share a set
   std::vector<First> firsts_;
   std::vector<WaitingFragment> waiting_;
+  bool news_ = false;  ///< a first fragment came since all that wait were looked at
 };
 
 }  // namespace sluice

@@ -38,6 +38,8 @@ struct Unwatched {
   static constexpr bool kWatches = false;
   static constexpr bool counts(Line) { return true; }
   static constexpr void parsed(unsigned /*i*/, PortSlot, const Burst&) {}
+  /// Only these packets are still in the burst, in their order: i counts them anew.
+  static constexpr void kept(uint64_t /*packets*/) {}
   static constexpr void packet_dropped(unsigned /*i*/, PacketDrop) {}
   /// All packets of the burst, which this port received; verdicts follow with judged().
   static constexpr void classified(const Snapshot&, const Burst&, PortSlot, const VerdictBuffer&) {}

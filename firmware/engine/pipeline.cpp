@@ -45,14 +45,16 @@ void Pipeline<Observer>::receive(Inlet& inlet) {
 template <class Observer>
 void Pipeline<Observer>::process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   if (!admit(snapshot, port)) return;
-  if (snapshot.classifier.asks_upper_layer() || (floor_.measurement && floor_.measurement->asks_upper_layer()))
-    join_fragments(port, memory_class);
+  if (snapshot.asks_upper_layer() || (floor_.measurement && floor_.measurement->asks_upper_layer())) join_fragments(port, memory_class);
   if (floor_.burst.size > 0) decide(snapshot, port, memory_class);
 }
 
 /// What maps say of the burst, and what follows.
 template <class Observer>
 void Pipeline<Observer>::decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
+  if (snapshot.ingress.filtered[port]) filter_ingress(snapshot, port);
+  if (floor_.burst.size == 0) return;
+  if (snapshot.egress.filtered.any()) filter_egress(snapshot, port);
   snapshot.classifier.classify(floor_.burst, port, floor_.verdicts);
   observe_.classified(snapshot, floor_.burst, port, floor_.verdicts);
   if (floor_.measurement) floor_.measurement->look_at(floor_.burst, port);
@@ -78,6 +80,31 @@ void Pipeline<Observer>::drop_packet(PortSlot port, unsigned i, PacketDrop reaso
   observe_.packet_dropped(i, reason);
   floor_.pool.hold(burst.frames[i].index, 0);
   for (const Frame& frame : burst.rest_of(i)) floor_.pool.hold(frame.index, 0);
+}
+
+/// What the port's own filter does not pass ends here.
+template <class Observer>
+void Pipeline<Observer>::filter_ingress(const Snapshot& snapshot, PortSlot port) {
+  Burst& burst = floor_.burst;
+  const VerdictBuffer& passed = floor_.filter_verdicts;
+  snapshot.ingress.classifier.classify(burst, port, floor_.filter_verdicts);
+  uint64_t kept = 0;
+  for (unsigned i = 0; i < burst.size; ++i) kept |= uint64_t{passed.begin[i] < passed.begin[i + 1]} << i;
+  if (kept == burst.all()) return;
+  each(burst.all() & ~kept, [&](unsigned i) { drop_packet(port, i, PacketDrop::kPortFilter); });
+  burst.keep(kept);
+  observe_.kept(kept);
+  floor_.bench.last_sum = {};
+}
+
+/// Which tools may have each packet; load() asks.
+template <class Observer>
+void Pipeline<Observer>::filter_egress(const Snapshot& snapshot, PortSlot port) {
+  const VerdictBuffer& passed = floor_.filter_verdicts;
+  snapshot.egress.classifier.classify(floor_.burst, port, floor_.filter_verdicts);
+  floor_.bench.may_leave.fill(0);
+  for (unsigned i = 0; i < floor_.burst.size; ++i)
+    for (uint32_t v = passed.begin[i]; v < passed.begin[i + 1]; ++v) floor_.bench.may_leave[passed.verdicts[v].map] |= uint64_t{1} << i;
 }
 
 /// Which maps send each packet on. Every map has its full view; only maps that consume hide what they pass from later ones that consume,

@@ -37,9 +37,11 @@ class Pipeline {
   void process(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
   bool admit(const Snapshot& snapshot, PortSlot port);
   void decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
+  void filter_ingress(const Snapshot& snapshot, PortSlot port);
+  void filter_egress(const Snapshot& snapshot, PortSlot port);
   void select(const Snapshot& snapshot, PortSlot port);
-  /// Ends packet i and gives its frames back. It is still in the burst: whoever drops single packets takes them out, as hand_over() does,
-  /// before select() and hold_frames() look at them.
+  /// Ends packet i and gives its frames back. It is still in the burst: whoever drops single packets takes them out, as filter_ingress()
+  /// does, before select() and hold_frames() look at them.
   void drop_packet(PortSlot port, unsigned i, PacketDrop reason);
 
   // fragment_stage.h

@@ -40,6 +40,13 @@ struct SnapshotMap {
   std::vector<SnapshotDestination> destinations;
 };
 
+/// Filters of ports, which bind whatever maps say.
+struct PortFilters {
+  std::bitset<kMaxPorts> filtered;  ///< ports that have one, by slot
+  /// A map for each of them, numbered by the port's slot: what it passes, the port may have.
+  Classifier classifier;
+};
+
 struct Snapshot {
   uint64_t revision = 0;
   /// Ports that may receive (role NETWORK or HYBRID, enabled), by slot.
@@ -52,7 +59,13 @@ struct Snapshot {
   std::vector<uint32_t> rule_slots;
   std::vector<Group> groups;
   Classifier classifier;
+  PortFilters ingress, egress;
   SlotCounts used;
+
+  /// Whether anything asks about what later fragments of a datagram do not have.
+  [[nodiscard]] bool asks_upper_layer() const {
+    return classifier.asks_upper_layer() || ingress.classifier.asks_upper_layer() || egress.classifier.asks_upper_layer();
+  }
 };
 
 }  // namespace sluice

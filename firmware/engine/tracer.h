@@ -76,6 +76,11 @@ struct Tracer : Unwatched {
     at_[i] = packets.size();
     packets.emplace_back().push_back(std::move(step));
   }
+  void kept(uint64_t mask) {
+    unsigned left = 0;
+    for (unsigned i = 0; i < kBurst; ++i)
+      if (mask >> i & 1) at_[left++] = at_[i];
+  }
   void packet_dropped(unsigned i, PacketDrop reason) { add(i, {.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
   void classified(const Snapshot& snapshot, const Burst& burst, PortSlot port, const VerdictBuffer& verdicts) {
     PayloadScanner::Seen seen;

@@ -13,7 +13,7 @@ namespace sluice {
 Worker::Worker(SnapshotPublisher& publisher, const FrameMemory& memory, const FrameLayout& layout, uint32_t index, int cpu)
     : floor_(layout, index), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), doorbell_(wake_.get()), cpu_(cpu) {
   floor_.memory = &memory;
-  floor_.verdicts.seen.thread = index + 1;
+  floor_.verdicts.seen.thread = floor_.filter_verdicts.seen.thread = index + 1;
   publisher.add(reader_);
   thread_ = std::thread([this] { run(); });
 }

@@ -1,4 +1,5 @@
 """The REST API from a client's side: every refusal names the field and the reason, and changes nothing."""
+import contextlib
 import json
 import os
 import pathlib
@@ -206,6 +207,13 @@ class Api(Described):
                     lines = ["PUT /api/v1/maps/m HTTP/1.1", "Host: 127.0.0.1", length] + ([f"Authorization: Bearer {token}"] if token else [])
                     tls.sendall("\r\n".join([*lines, "", f"{limit + 1:x}\r\n" if chunked else ""]).encode())
                     self.assertEqual(tls.recv(4096).split(b" ")[1], b"413", (limit, chunked))
+        # What frames a body, and is not of it, has an end too.
+        for endless in (b"1;" + b"a" * 300_000, b"0\r\n" + b"a: b\r\n" * 50_000):
+            with socket.create_connection(address) as raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as tls:
+                tls.settimeout(20)
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    tls.sendall(b"POST /api/v1/login HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n" + endless)
+                    self.assertIn(tls.recv(4096)[9:12], (b"", b"400", b"413"))
         self.assertEqual(len(self.lab.get("/api/v1/maps/m/rules")), 16384)
 
     def test_only_modern_tls_is_spoken_and_rude_peers_do_not_stop_the_service(self):

@@ -66,6 +66,19 @@ TEST_CASE("shadows: of many unreachable rules a hundred are named") {
   CHECK(all.back() == "more rules are never reached");
 }
 
+TEST_CASE("shadows: rules that share one large set of addresses cost its ranges once") {
+  auto set = std::make_shared<Values>();
+  for (uint32_t i = 0; i < 100'000; ++i) set->numbers.push_back({Key{2 * i}, Key{2 * i}});
+  std::vector<ClassifierRule> rules(16'384);
+  for (auto& rule : rules) rule.match.alternatives.push_back({.criteria = {{.where = {.field = Field::kSrc}, .values = set}}});
+  std::size_t compared = 0;
+  const compile::Shadows shadows = compile::find_shadows(rules, compared);
+  CHECK_FALSE(shadows.ended);
+  REQUIRE(shadows.rules.size() == 16'383);
+  CHECK(shadows.rules[0].rule == 1);
+  CHECK(shadows.rules[0].by == 0);
+}
+
 TEST_CASE("shadows: random rules are hidden by exactly those that every value says") {
   const unsigned seed = std::random_device()();
   MESSAGE("seed ", seed);

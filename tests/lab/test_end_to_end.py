@@ -17,7 +17,7 @@ WEB = {"name": "web", "sources": {"ports": ["in1"]}, "destinations": [{"port": "
 DNS = {"name": "dns", "sources": {"ports": ["in1"]}, "destinations": [{"port": "tool2"}],
        "rules": [{"match": {"l4": {"port": ["53"]}}, "action": "PASS"}]}
 BALANCED = {"name": "balanced", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"tool_group": "pair"}]}
-EVERYTHING = {"name": "everything", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool5"}]}
+EVERYTHING = {"name": "everything", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "tool5"}, {"port": "tool7"}]}
 TAPPED = {"name": "tapped", "sources": {"tap_pairs": ["link"]}, "default_action": "PASS", "destinations": [{"port": "tool6"}]}
 
 # Layers pinned to the outermost, and what an ICMP error quotes is not the packet's own.
@@ -30,11 +30,15 @@ class EndToEnd(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = lab = Lab(network=3, tool=6)
+        cls.lab = lab = Lab(network=3, tool=7)
         cls.addClassCleanup(lab.down)
         lab.configure([WEB, DNS, BALANCED, EVERYTHING, TAPPED],
                       tool_groups=[{"name": "pair", "members": [{"port": "tool3"}, {"port": "tool4"}]}],
                       tap_pairs=[{"name": "link", "a": "in2", "b": "in3"}])
+        # Whatever maps say, this tool never sees DNS.
+        lab.put("/api/v1/filters/no-dns", {"negate": True, "matches": [{"l4": {"port": ["53"]}}]})
+        answer = lab.api("PATCH", "/api/v1/ports/tool7", {"egress": {"filter": "no-dns"}}, headers={"Content-Type": "application/merge-patch+json"})
+        assert answer.status == 200, answer.body
         servers = subprocess.Popen(["ip", "netns", "exec", lab.ns("b"), *ONE_CPU, TOP / "image/lab.d/servers", lab.state + "/servers"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         cls.addClassCleanup(lambda: subprocess.run(["kill", "--", f"-{servers.pid}"], check=False))
@@ -50,7 +54,7 @@ class EndToEnd(unittest.TestCase):
         lab.settled()
         # Hosts speak by themselves, too (neighbour discovery, MLD). The tools' recordings begin first and end last, and only what falls
         # between these two moments is compared.
-        tools = {f"tool{i}": Recording(lab, "tools", f"tool{i}") for i in range(1, 7)}
+        tools = {f"tool{i}": Recording(lab, "tools", f"tool{i}") for i in range(1, 8)}
         link = Recording(lab, "a", "eth0", "inout")
         begin = time.time_ns()
         for room in ("a", "b"):
@@ -86,7 +90,7 @@ class EndToEnd(unittest.TestCase):
     def test_the_traffic_is_what_it_should_be(self):
         """Otherwise the rest would prove little."""
         self.assertGreater(len(self.link), 200 * ROUNDS)
-        for name in ("tool1", "tool2", "tool3", "tool4", "tool5", "tool6"):
+        for name in ("tool1", "tool2", "tool3", "tool4", "tool5", "tool6", "tool7"):
             self.assertGreater(len(self.got[name]), 0, name)
         for wanted in ("tcp.port == 443 and ipv6", "udp.port == 53 and ip", "icmp.type == 8", "icmpv6.type == 128", "arp", "udp.port == 5201 and ipv6"):
             self.assertTrue(tshark(self.link_file, wanted), f"no packet with {wanted}")
@@ -113,6 +117,15 @@ class EndToEnd(unittest.TestCase):
         self.assert_same_packets(self.got["tool2"], selected(self.link_file, DNS_FILTER))
         self.assert_same_packets(self.got["tool3"] + self.got["tool4"], self.link)
 
+    def test_a_tool_gets_nothing_that_its_ports_filter_does_not_pass(self):
+        self.assert_same_packets(self.got["tool7"], selected(self.link_file, f"not ({DNS_FILTER})"))
+        dropped = {d["reason"]: d["packets"] for d in self.lab.port(self.after, "tool7")["copies"]["dropped"]}
+        self.assertEqual(set(dropped), {"egress_filter"})
+        self.assertGreaterEqual(dropped["egress_filter"], len(selected(self.link_file, DNS_FILTER)))  # the first names were asked for before
+        referred = self.lab.api("DELETE", "/api/v1/filters/no-dns")
+        self.assertEqual(referred.status, 409)
+        self.assertIn("ports/tool7 (egress.filter)", referred.body)
+
     def test_both_directions_of_a_flow_sit_on_one_member(self):
         def flows(file):
             return {frozenset([(src, sport), (dst, dport)]) for _, src, dst, sport, dport in
@@ -138,7 +151,7 @@ class EndToEnd(unittest.TestCase):
             json.dump(self.config, file)
         subprocess.run([TOP / "build/release/bin/sluice-replay", "--config", config, "--in", f"in1={self.link_file}", "--out", out,
                         "--ledger", out + ".json"], check=True, timeout=60)
-        for name in ("tool1", "tool2", "tool3", "tool4", "tool5"):
+        for name in ("tool1", "tool2", "tool3", "tool4", "tool5", "tool7"):
             replayed = f"{out}/{name}.pcap"
             self.assert_same_packets([data for data in selected(replayed, "frame")], self.got[name])
             self.assert_same_order(replayed, self.files[name])

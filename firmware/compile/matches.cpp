@@ -1,0 +1,58 @@
+#include "compile/matches.h"
+
+namespace sluice::compile {
+
+Matches::Matches(const v1::Config& config) : config_(config) {
+  for (int i = 0; i < config_.filters_size(); ++i) filter_index_.emplace(config_.filters(i).id(), i);
+}
+
+Result<void> Matches::read_sets() {
+  for (int i = 0; i < config_.address_sets_size(); ++i) {
+    const auto& set = config_.address_sets(i);
+    auto values = compile_address_set(set, "address_sets[" + std::to_string(i) + "]");
+    if (!values) return values.error();
+    shared_.insert(values->in.get());
+    shared_.insert(values->out.get());
+    context_.address_sets.emplace(set.id(), std::move(*values));
+  }
+  return {};
+}
+
+void Matches::begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxPorts>& b) {
+  context_.a = a, context_.b = b;
+  filters_of_map_.clear();
+}
+
+Result<RuleMatch> Matches::of_rule(const v1::Rule& rule, const std::string& path) {
+  if (!rule.filter().empty()) return within_bounds(named(rule.filter(), path + ".filter"), path);
+  return within_bounds(compile_match(rule.match(), path + ".match", context_), path);
+}
+
+Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) { return within_bounds(named(id, path), path); }
+
+Result<RuleMatch> Matches::named(const std::string& id, const std::string& path) {
+  const auto found = filter_index_.find(id);
+  if (found == filter_index_.end()) return Error{ErrorCode::kInvalid, path, "there is no filter \"" + id + "\""};
+  if (const auto known = filters_of_map_.find(id); known != filters_of_map_.end()) return known->second;
+  auto made = compile_filter(config_.filters(found->second), "filters[" + std::to_string(found->second) + "]", context_);
+  if (made) filters_of_map_.emplace(id, *made);
+  return made;
+}
+
+/// Keeps what all ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
+Result<RuleMatch> Matches::within_bounds(Result<RuleMatch> asked, const std::string& path) {
+  if (!asked) return asked;
+  alternatives_ += asked->alternatives.size();
+  for (const Alternative& alternative : asked->alternatives)
+    for (const Criterion& criterion : alternative.criteria)
+      if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
+  if (alternatives_ > Classifier::kMostRows)
+    return Error{ErrorCode::kExhausted, path,
+                 "with this one the rules have more than " + std::to_string(Classifier::kMostRows) + " alternatives together"};
+  if (ranges_ > Classifier::kMostRanges)
+    return Error{ErrorCode::kExhausted, path,
+                 "with this one the rules name more than " + std::to_string(Classifier::kMostRanges) + " ranges of values together"};
+  return asked;
+}
+
+}  // namespace sluice::compile
