@@ -403,18 +403,33 @@ class Machine:
         api.log_in(page["secret"])
         return api
 
-    def press_power_button(self):
-        """Why it ended, in QEMU's words: "guest-shutdown" if the system switched itself off."""
+    def control(self, command, arguments=None):
+        """What QEMU answers to a command, and says after it."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
             connection.connect(str(self.folder / "qmp"))
             stream = connection.makefile("rw")
-            stream.write('{"execute": "qmp_capabilities"}{"execute": "system_powerdown"}')
+            stream.write('{"execute": "qmp_capabilities"}' + json.dumps({"execute": command, "arguments": arguments or {}}))
             stream.flush()
             for line in stream:
-                if (message := json.loads(line)).get("event") == "SHUTDOWN":
-                    return message["data"]["reason"]
+                yield json.loads(line)
+
+    def press_power_button(self):
+        """Why it ended, in QEMU's words: "guest-shutdown" if the system switched itself off."""
+        for message in self.control("system_powerdown"):
+            if message.get("event") == "SHUTDOWN":
+                return message["data"]["reason"]
         raise AssertionError("QEMU ended without saying why")
+
+    def state(self):
+        """For who looks for a fault: the console's end, and where the processor is, ten times."""
+        said = [self.read_console()[-3000:]]
+        for _ in range(10):
+            answers = self.control("human-monitor-command", {"command-line": "info registers"})
+            registers = next(a["return"] for a in answers if isinstance(a.get("return"), str))
+            said += re.findall(r"RIP=.*", registers)
+            time.sleep(0.1)
+        return "\n".join(said)
 
     def power_cut(self):
         if self.process:

@@ -208,6 +208,7 @@ class Flashed(unittest.TestCase):
         try:
             tool.wait_for(lambda frames: len(frames) >= count, f"{count} packets")
         except AssertionError as late:
+            print(self.first.state(), flush=True)
             log = self.agent.run("journalctl -o cat -u sluiced | tail -n 20", check=False)
             raise AssertionError(f"{late}\n{json.dumps(self.api.get('/ledger'))}\n{log}") from late
 
