@@ -93,6 +93,11 @@ json::object schema_of_field(const FieldDescriptor& field) {
   if (limits.has_max_items()) out["maxItems"] = limits.max_items();
   if (limits.required()) out["minItems"] = 1;
   if (limits.unique()) out["uniqueItems"] = true;
+  if (limits.has_default_value()) {
+    json::array values;
+    for (const auto& value : config::values_of_default(limits)) values.emplace_back(value);
+    out["default"] = std::move(values);
+  }
   return out;
 }
 

@@ -39,7 +39,6 @@ constexpr std::array kUnavailable{
     Unavailable{"maps.destinations.recorder", "the recorder"},
     Unavailable{"maps.destinations.priority:HIGH", "priorities"},
     Unavailable{"maps.destinations.priority:LOW", "priorities"},
-    Unavailable{"maps.destinations.duplicates:KEEP", "deduplication"},
     Unavailable{"maps.destinations.operations.sample", "sampling"},
     Unavailable{"maps.destinations.operations.flow_slice", "flow slicing"},
     Unavailable{"maps.destinations.operations.rate_limit", "rate limits"},
@@ -51,7 +50,6 @@ constexpr std::array kUnavailable{
     Unavailable{"maps.destinations.operations.encapsulate", "tunnels as destinations"},
     Unavailable{"maps.destinations.profile", "operation profiles"},
     Unavailable{"maps.schedule", "schedules"},
-    Unavailable{"dedup_domains.ports", "deduplication"},
     Unavailable{"tenants.ports", "tenants"},
 };
 

@@ -47,6 +47,7 @@ class Compilation {
     if (auto r = matches_.read_sets(); !r) return r.error();
     if (auto r = groups(); !r) return r.error();
     if (auto r = tunnels(); !r) return r.error();
+    if (auto r = domains(); !r) return r.error();
     // The operator's order, collectors behind all others, disabled maps (in the plan for their counters alone) last.
     for (const MapTurn turn : {MapTurn::kNormal, MapTurn::kCollector, MapTurn::kDisabled})
       for (int i = 0; i < config_.maps_size(); ++i)
@@ -188,6 +189,31 @@ class Compilation {
       if (found == ports_.end()) return invalid(path, "there is no port \"" + config_.tunnels(i).port() + "\"");
       if (found->second.role != v1::PortRole::HYBRID)
         return invalid(path, "\"" + found->second.name + "\" has no addresses; a tunnel ends at a HYBRID port");
+    }
+    return {};
+  }
+
+  Result<void> domains() {
+    for (int i = 0; i < config_.dedup_domains_size(); ++i) {
+      const auto& domain = config_.dedup_domains(i);
+      const std::string path = indexed("dedup_domains", i);
+      const auto comparison = comparison_of(domain, path);
+      if (!comparison) return comparison.error();
+      const uint64_t window_ns = uint64_t{domain.has_window() ? domain.window() : 50'000} * 1000;
+      const auto position = static_cast<uint8_t>(out_.snapshot->domains.size());
+      for (int p = 0; p < domain.ports_size(); ++p) {
+        const std::string here = indexed(path + ".ports", p);
+        const auto slot = source(domain.ports(p), here);
+        if (!slot) return slot.error();
+        if (auto& of_port = out_.snapshot->domain_of[*slot]; of_port == kNoDomain) of_port = position;
+        else
+          return Error{ErrorCode::kConflict, here,
+                       "\"" + ports_.at(domain.ports(p)).name + "\" is in " +
+                           (of_port == position ? "this domain already" : "the domain \"" + out_.plan.domains[of_port].name + "\" already")};
+      }
+      if (domain.ports().empty()) continue;  // nothing to compare, and no memory for it
+      out_.snapshot->domains.push_back({.comparison = *comparison, .window_ns = window_ns, .memory = nullptr});
+      out_.plan.domains.push_back({domain.id(), domain.name(), static_cast<uint32_t>(domain.ports_size()), window_ns});
     }
     return {};
   }
@@ -335,6 +361,7 @@ class Compilation {
       return invalid(path, "must name a port or a tool_group");
     }
     compiled.slice = slice(destination.operations().slice());
+    compiled.keeps_duplicates = destination.duplicates() == v1::Duplicates::KEEP;
     if (!targets_.emplace(plan.id, destination.has_port() ? destination.port() : destination.tool_group()).second)
       return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
     for (const auto& [key, port] : ways) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "compile/dedup.h"
 #include "compile/slots.h"
 #include "engine/snapshot.h"
 #include "sluice/v1/config.pb.h"
@@ -65,6 +66,7 @@ struct Plan {
   std::vector<PortPlan> ports;
   std::vector<MapPlan> maps;      ///< in the order of Snapshot::maps, then the disabled ones
   std::vector<GroupPlan> groups;  ///< in the order of Snapshot::groups
+  std::vector<DomainPlan> domains;
   [[nodiscard]] const PortPlan* port(PortSlot slot) const;
 };
 

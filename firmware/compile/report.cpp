@@ -95,6 +95,9 @@ void report_port(const PortPlan& port, const Sums& sums, const LegCounters& copi
   set(received->mutable_unmatched(), counters.unmatched);
   set(received->mutable_fanned_out(), counters.fanned_out);
   set_gauge(received->mutable_held(), counters.held);
+  set(received->mutable_compared(), counters.compared);
+  set(received->mutable_duplicates(), counters.duplicates);
+  received->set_dedup_evicted_live(counters.dedup_evicted_live);
   received->set_unaccounted(counters.unaccounted());
   set(out->mutable_copies(), copies);
   if (outside && outside->tx_dropped) {

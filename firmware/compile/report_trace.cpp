@@ -191,7 +191,8 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
   const auto port_name = [&](PortSlot slot) { return plan.port(slot) ? plan.port(slot)->name : std::string(); };
   for (const auto& step : in_order_of_maps(steps)) {
     auto* line = out.add_steps();
-    const bool has_map = step.kind != Kind::kParsed && step.kind != Kind::kPacketDropped && step.kind != Kind::kUnmatched;
+    const bool has_map = step.kind != Kind::kParsed && step.kind != Kind::kPacketDropped && step.kind != Kind::kUnmatched &&
+                         step.kind != Kind::kCompared && step.kind != Kind::kDuplicate;
     const MapPlan* map = has_map && step.map < plan.maps.size() ? &plan.maps[step.map] : nullptr;
     if (map) {
       line->set_map(map->name);
@@ -222,6 +223,13 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
       case Kind::kPacketDropped:
         line->set_reason(step.reason->name);
         say("ingress", v1::Outcome::DROPPED, step.reason->text);
+        break;
+      case Kind::kCompared:
+        say("dedup", v1::Outcome::COMPARED, "deduplication domain " + plan.domains[step.domain].name + " has not seen it within its window");
+        break;
+      case Kind::kDuplicate:
+        say("dedup", v1::Outcome::DUPLICATE,
+            "deduplication domain " + plan.domains[step.domain].name + " has seen the same packet: destinations that drop duplicates get none");
         break;
       case Kind::kRulePassed: say("classify", v1::Outcome::PASSED_BY_RULE, rule_text("PASS")); break;
       case Kind::kRuleDropped: say("classify", v1::Outcome::DROPPED_BY_RULE, rule_text("DROP")); break;

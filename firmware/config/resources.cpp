@@ -7,6 +7,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <unordered_set>
 
@@ -203,7 +204,7 @@ const std::vector<const FieldDescriptor*>& fields_to_fill(const pb::Descriptor* 
     for (int f = 0; f < type->field_count(); ++f) {
       const auto* field = type->field(f);
       const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
-      if (inside || (limits_of(*field).has_default_value() && !field->is_repeated())) entry->second.push_back(field);
+      if (inside || limits_of(*field).has_default_value()) entry->second.push_back(field);
     }
   return entry->second;
 }
@@ -213,6 +214,12 @@ const std::vector<const FieldDescriptor*>& fields_to_fill(const pb::Descriptor* 
 void fill_defaults(Message& message) {
   const auto* r = message.GetReflection();
   for (const auto* field : fields_to_fill(message.GetDescriptor())) {
+    if (field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+      if (r->FieldSize(message, field) > 0) continue;
+      for (const auto& value : values_of_default(limits_of(*field)))
+        r->AddEnum(&message, field, field->enum_type()->FindValueByName(value));
+      continue;
+    }
     if (field->is_repeated()) {
       for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
       continue;
@@ -231,6 +238,13 @@ void fill_defaults(Message& message) {
       default: break;
     }
   }
+}
+
+std::vector<std::string> values_of_default(const v1::FieldLimits& limits) {
+  std::vector<std::string> out;
+  std::stringstream text(limits.default_value());
+  for (std::string value; std::getline(text, value, ',');) out.push_back(value);
+  return out;
 }
 
 const v1::FieldLimits& limits_of(const FieldDescriptor& field) { return field.options().GetExtension(v1::limits); }

@@ -37,6 +37,8 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 /// Position of the resource with this name or id; -1 if there is none.
 [[nodiscard]] int find(const v1::Config& config, Collection collection, const std::string& name_or_id);
 
+/// Of a repeated field with a default: its values.
+[[nodiscard]] std::vector<std::string> values_of_default(const v1::FieldLimits& limits);
 /// The limits that the proto states for a field.
 [[nodiscard]] const v1::FieldLimits& limits_of(const google::protobuf::FieldDescriptor& field);
 

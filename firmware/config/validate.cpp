@@ -169,8 +169,10 @@ Result<void> check_message(const Message& message, const FieldPath& path) {
     }
     if (limits.unique() && n > 1) {
       std::set<std::string> seen;
+      const bool is_enum = field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM;
       for (int i = 0; i < n; ++i)
-        if (!seen.insert(r->GetRepeatedString(message, &field, i)).second) return invalid({&path, &field, i}, "stands twice");
+        if (!seen.insert(is_enum ? r->GetRepeatedEnum(message, &field, i)->name() : r->GetRepeatedString(message, &field, i)).second)
+          return invalid({&path, &field, i}, "stands twice");
     }
     for (int i = 0; i < n; ++i)
       if (auto result = check_value(message, field, i, {&path, &field, i}); !result) return result;

@@ -32,6 +32,9 @@ PortCounters& PortCounters::operator+=(const PortCounters& other) {
   unmatched += other.unmatched;
   fanned_out += other.fanned_out;
   held += other.held;
+  compared += other.compared;
+  duplicates += other.duplicates;
+  dedup_evicted_live += other.dedup_evicted_live;
   for (unsigned i = 0; i < kPacketDrops; ++i) dropped[i] += other.dropped[i];
   return *this;
 }

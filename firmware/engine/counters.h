@@ -36,6 +36,10 @@ struct PortCounters {
   Tally fanned_out;
   Tally held;  ///< a gauge: received, on the way to the worker that processes it
   std::array<Tally, kPacketDrops> dropped;
+  // Of its domain; no part of the balance.
+  Tally compared;
+  Tally duplicates;               ///< of those
+  uint64_t dedup_evicted_live;    ///< packets that were forgotten within the window, for one of this port's
   PortCounters& operator+=(const PortCounters& other);
   /// dequeued less all its ends, packets and bytes each by absolute value; 0 when the account balances.
   [[nodiscard]] uint64_t unaccounted() const;

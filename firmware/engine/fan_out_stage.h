@@ -69,7 +69,7 @@ template <class Observer>
 void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets) {
   for (const SnapshotDestination& destination : snapshot.maps[map].destinations) {
     if (destination.port == kNoPort) distribute(snapshot, map, destination, packets);
-    else load(snapshot, map, destination.port, destination.legs.front(), destination.slice, packets);
+    else load(snapshot, map, destination, destination.port, destination.legs.front(), packets);
   }
 }
 
@@ -88,7 +88,7 @@ void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, cons
   for (std::size_t m = 0; m < group.members.size(); ++m) {
     if (of_member[m] == 0) continue;
     tell(of_member[m], [&](unsigned i) { observe_.distributed(i, map, destination.group, group.members[m]); });
-    load(snapshot, map, group.members[m], destination.legs[m], destination.slice, of_member[m]);
+    load(snapshot, map, destination, group.members[m], destination.legs[m], of_member[m]);
   }
   if (const uint64_t nowhere = of_member[kNoMember]) {
     const uint32_t leg = destination.legs.back();
@@ -100,14 +100,21 @@ void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, cons
 
 /// Creates the copies of one way, ends those that the tool can't have or has already, and loads the others.
 template <class Observer>
-void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Slice& slice, uint64_t packets) {
+void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, PortSlot port, uint32_t leg,
+                              uint64_t packets) {
   Workbench& bench = floor_.bench;
+  const Slice& slice = destination.slice;
   LegCounters& account = floor_.book.leg(leg);
   uint64_t bytes = bytes_of(packets, slice);
   count<Line::kCreated>(account.created, count_of(packets), bytes);
-  const Outlet& outlet = floor_.outlets[port];
-  if (!outlet.open || !snapshot.sending[port]) return drop_copies(map, port, leg, packets, slice, CopyDrop::kToolDown);
   uint64_t rest = packets;
+  if (const uint64_t repeated = destination.keeps_duplicates ? 0 : rest & bench.duplicates) {
+    drop_copies(map, port, leg, repeated, slice, CopyDrop::kDuplicate);
+    rest &= ~repeated;
+    if (rest == 0) return;
+  }
+  const Outlet& outlet = floor_.outlets[port];
+  if (!outlet.open || !snapshot.sending[port]) return drop_copies(map, port, leg, rest, slice, CopyDrop::kToolDown);
   if (snapshot.egress.filtered[port]) {
     if (const uint64_t refused = rest & ~bench.may_leave[port]) {
       drop_copies(map, port, leg, refused, slice, CopyDrop::kPortFilter);

@@ -75,6 +75,7 @@ struct Workbench {
   Sum last_sum;                              ///< the bytes that were asked for last; reset when the burst changes
   std::array<uint64_t, kBurst> flow_hashes;  ///< valid where hashed
   uint64_t hashed = 0;
+  uint64_t duplicates = 0;  ///< packets that were seen before
   std::array<uint16_t, kBurst> references;                   ///< to the packet's first frame
   std::array<uint16_t, kBurst + kMaxChain> rest_references;  ///< to Burst::rest
   /// A packet of this burst that was copied for tools of another memory class.
@@ -108,6 +109,8 @@ struct Floor {
   Fragments fragments;
   std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
+  /// By domain, in the place of the snapshot's: what an explained packet is compared with, so that it leaves no trace. Empty: the snapshot's.
+  std::vector<std::unique_ptr<DedupMemory>> dedup_apart;
   Workbench bench;
 };
 

@@ -41,6 +41,7 @@ struct Unwatched {
   /// Only these packets are still in the burst, in their order: i counts them anew.
   static constexpr void kept(uint64_t /*packets*/) {}
   static constexpr void packet_dropped(unsigned /*i*/, PacketDrop) {}
+  static constexpr void compared(unsigned /*i*/, uint8_t /*domain*/, bool /*duplicate*/) {}
   /// All packets of the burst, which this port received; verdicts follow with judged().
   static constexpr void classified(const Snapshot&, const Burst&, PortSlot, const VerdictBuffer&) {}
   static constexpr void judged(unsigned /*i*/, const Verdict&, uint32_t /*rule_slot*/, bool /*hidden*/) {}

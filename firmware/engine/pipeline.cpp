@@ -54,6 +54,7 @@ template <class Observer>
 void Pipeline<Observer>::decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   if (snapshot.ingress.filtered[port]) filter_ingress(snapshot, port);
   if (floor_.burst.size == 0) return;
+  mark_duplicates(snapshot, port);
   if (snapshot.egress.filtered.any()) filter_egress(snapshot, port);
   snapshot.classifier.classify(floor_.burst, port, floor_.verdicts);
   observe_.classified(snapshot, floor_.burst, port, floor_.verdicts);
@@ -97,12 +98,41 @@ void Pipeline<Observer>::filter_ingress(const Snapshot& snapshot, PortSlot port)
   floor_.bench.last_sum = {};
 }
 
+/// Which packets the port's domain has seen before. They go on: each destination says whether it wants them.
+template <class Observer>
+void Pipeline<Observer>::mark_duplicates(const Snapshot& snapshot, PortSlot port) {
+  const Burst& burst = floor_.burst;
+  uint64_t& duplicates = floor_.bench.duplicates = 0;
+  const uint8_t d = snapshot.domain_of[port];
+  if (d == kNoDomain) return;
+  const DedupDomain& domain = snapshot.domains[d];
+  DedupMemory* const memory = floor_.dedup_apart.empty() ? domain.memory.get() : floor_.dedup_apart[d].get();
+  if (!memory) return;
+  std::array<uint64_t, kBurst> fingerprints;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    fingerprints[i] = memory->fingerprints.of(burst, i, domain.comparison);
+    memory->table.prefetch(fingerprints[i]);
+  }
+  PortCounters& counters = floor_.book.port(port);
+  const uint64_t live = floor_.replay_ns ? 0 : monotonic_ns();
+  for (unsigned i = 0; i < burst.size; ++i) {
+    const uint64_t now = floor_.replay_ns ? std::max(*floor_.replay_ns, burst.received_ns[i]) : live;
+    const auto answer = memory->table.look_up(fingerprints[i], now, domain.window_ns);
+    duplicates |= uint64_t{answer == DedupTable::Answer::kDuplicate} << i;
+    counters.dedup_evicted_live += answer == DedupTable::Answer::kFirstEvicted;
+    observe_.compared(i, d, answer == DedupTable::Answer::kDuplicate);
+  }
+  counters.compared += {burst.size, bytes_of(burst.all(), {})};
+  if (duplicates) counters.duplicates += {static_cast<unsigned>(std::popcount(duplicates)), bytes_of(duplicates, {})};
+}
+
 /// Which tools may have each packet; load() asks.
 template <class Observer>
 void Pipeline<Observer>::filter_egress(const Snapshot& snapshot, PortSlot port) {
   const VerdictBuffer& passed = floor_.filter_verdicts;
   snapshot.egress.classifier.classify(floor_.burst, port, floor_.filter_verdicts);
-  floor_.bench.may_leave.fill(0);
+  for (PortSlot tool = 0; tool < kMaxPorts; ++tool)
+    if (snapshot.egress.filtered[tool]) floor_.bench.may_leave[tool] = 0;
   for (unsigned i = 0; i < floor_.burst.size; ++i)
     for (uint32_t v = passed.begin[i]; v < passed.begin[i + 1]; ++v) floor_.bench.may_leave[passed.verdicts[v].map] |= uint64_t{1} << i;
 }

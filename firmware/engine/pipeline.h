@@ -38,6 +38,7 @@ class Pipeline {
   bool admit(const Snapshot& snapshot, PortSlot port);
   void decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
   void filter_ingress(const Snapshot& snapshot, PortSlot port);
+  void mark_duplicates(const Snapshot& snapshot, PortSlot port);
   void filter_egress(const Snapshot& snapshot, PortSlot port);
   void select(const Snapshot& snapshot, PortSlot port);
   /// Ends packet i and gives its frames back. It is still in the burst: whoever drops single packets takes them out, as filter_ingress()
@@ -61,7 +62,7 @@ class Pipeline {
   void fan_out(const Snapshot& snapshot, MemoryClass memory_class);
   void send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets);
   void distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets);
-  void load(const Snapshot& snapshot, uint32_t map, PortSlot port, uint32_t leg, const Slice& slice, uint64_t packets);
+  void load(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, PortSlot port, uint32_t leg, uint64_t packets);
   [[nodiscard]] uint64_t loaded_alike(PortSlot port, uint64_t packets, const Slice& slice) const;
   void queue_loads(PortSlot port, MemoryClass memory_class);
   void queue_at_once(PortSlot port, const Load& load);

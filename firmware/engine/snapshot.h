@@ -4,10 +4,12 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
+#include "engine/dedup/domain.h"
 #include "engine/transform/slice.h"
 #include "port/frame_pool.h"
 
@@ -30,6 +32,7 @@ struct SnapshotDestination {
   PortSlot port = kNoPort;  ///< kNoPort: a group
   uint32_t group = 0;
   Slice slice;
+  bool keeps_duplicates = false;
   std::vector<uint32_t> legs;
 };
 
@@ -60,8 +63,11 @@ struct Snapshot {
   std::vector<Group> groups;
   Classifier classifier;
   PortFilters ingress, egress;
+  std::vector<DedupDomain> domains;
+  std::array<uint8_t, kMaxPorts> domain_of;  ///< position in domains, by the slot of the port that received; kNoDomain
   SlotCounts used;
 
+  Snapshot() { domain_of.fill(kNoDomain); }
   /// Whether anything asks about what later fragments of a datagram do not have.
   [[nodiscard]] bool asks_upper_layer() const {
     return classifier.asks_upper_layer() || ingress.classifier.asks_upper_layer() || egress.classifier.asks_upper_layer();

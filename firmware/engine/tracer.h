@@ -27,6 +27,8 @@ struct TraceStep {
   enum class Kind : uint8_t {
     kParsed,
     kPacketDropped,
+    kCompared,
+    kDuplicate,
     kNoSource,  ///< neither the map's sources nor its VLANs have the packet
     kDefaultDropped,
     kRulePassed,
@@ -44,6 +46,7 @@ struct TraceStep {
   uint32_t map = 0;
   uint32_t rule_slot = 0;  ///< of the rule's counters
   uint32_t group = 0;
+  uint8_t domain = kNoDomain;
   const DropText* reason = nullptr;
   Parsed parsed{};
   std::vector<uint16_t> vlan_ids[2];  ///< of the outer and the inner layer set, outermost first
@@ -82,6 +85,9 @@ struct Tracer : Unwatched {
       if (mask >> i & 1) at_[left++] = at_[i];
   }
   void packet_dropped(unsigned i, PacketDrop reason) { add(i, {.kind = TraceStep::Kind::kPacketDropped, .reason = &describe(reason)}); }
+  void compared(unsigned i, uint8_t domain, bool duplicate) {
+    add(i, {.kind = duplicate ? TraceStep::Kind::kDuplicate : TraceStep::Kind::kCompared, .domain = domain});
+  }
   void classified(const Snapshot& snapshot, const Burst& burst, PortSlot port, const VerdictBuffer& verdicts) {
     PayloadScanner::Seen seen;
     for (unsigned i = 0; i < burst.size; ++i)

@@ -23,6 +23,9 @@ using namespace sluice;
 /// Enough for a burst in hand and every copy of it; a sink sends at once.
 constexpr uint32_t kFrames = 1024;
 
+/// Bytes for all deduplication domains together.
+constexpr std::size_t kDedupMemory = std::size_t{256} << 20;
+
 struct Options {
   std::string config;
   std::vector<std::string> in;
@@ -132,6 +135,8 @@ int run(const Options& options) {
   const v1::Config config = load_config(options.config);
   compile::Compiler compiler;
   const compile::Compiled compiled = must(compiler.compile(config, 1));
+  const auto dedup_bytes = must(compile::share_dedup_memory(compiled.plan.domains, kDedupMemory));
+  must(compile::give_dedup_memory(*compiled.snapshot, compiled.plan.domains, dedup_bytes, false));
   const FrameLayout layout{.workers = 1, .frames_per_worker = kFrames};
   const FrameMemory memory(layout.total(), kCaptureChunkShift);
   Floor floor(layout, 0);

@@ -67,11 +67,18 @@ Result<v1::Prepared> Appliance::prepare(uint64_t revision, const v1::Config& con
   if (!shares) return shares.error();
   if (!committed)
     if (auto r = panel_.check(compiled->plan); !r) return r.error();
+  const auto dedup_bytes = compile::share_dedup_memory(compiled->plan.domains, options_.dedup_memory);
+  if (!dedup_bytes) return dedup_bytes.error();
   v1::Prepared out;
-  *out.mutable_cost() = compile::cost_of(*compiled, *shares);
+  compile::report_cost(compiled->plan.domains, *dedup_bytes, options_.dedup_memory, *out.mutable_cost());
+  out.mutable_cost()->MergeFrom(compile::cost_of(*compiled, *shares));
   out.mutable_cost()->set_compile_microseconds((monotonic_ns() - begin) / 1000);
   for (const auto& warning : compiled->warnings) out.add_warnings(warning);
   if (dry_run) return out;
+  if (auto r = compile::give_dedup_memory(*compiled->snapshot, compiled->plan.domains, *dedup_bytes, options_.workers > 1,
+                                          publisher_.current()->domains, plan_.domains);
+      !r)
+    return r.error();
   prepared_ = std::move(*compiled);
   prepared_shares_ = *shares;
   return out;
@@ -289,9 +296,15 @@ Result<v1::Explanation> Appliance::explain(const v1::Explain& request) const {
         .open = true, .queue = outlets.back().get(), .copies = std::make_unique<ToolQueue>(), .max_length = p.mtu + compile::kLinkHeader};
     floor.open_outlets.push_back(p.slot);
   }
+  const Snapshot& snapshot = *publisher_.current();
+  for (std::size_t d = 0; d < snapshot.domains.size(); ++d) {
+    auto table = DedupTable::make(DedupTable::kLeastBytes, false);
+    if (!table) return table.error();
+    floor.dedup_apart.push_back(std::make_unique<DedupMemory>(std::move(*table)));
+  }
   inlet.arrive(std::move(packet));
   Pipeline<Tracer> pipeline(floor);
-  pipeline.run_once(*publisher_.current());
+  pipeline.run_once(snapshot);
   return compile::report_trace(plan_, pipeline.observer().packets.front());
 }
 

@@ -20,6 +20,7 @@ namespace sluice {
 struct ApplianceOptions {
   uint32_t workers = 1;
   uint32_t frames_per_worker = 65536;
+  std::size_t dedup_memory = std::size_t{64} << 20;  ///< bytes for all deduplication domains together
   std::vector<int> cpus;              ///< one a worker; empty: not pinned
   std::vector<std::string> reserved;  ///< MAC and PCI addresses of devices that are no ports
 };

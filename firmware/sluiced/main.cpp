@@ -1,6 +1,7 @@
 // The data-plane daemon.
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -31,11 +32,18 @@ int main(int argc, char** argv) {
   app.add_option("--frames", options.frames_per_worker, "frames of 2,048 bytes a worker, of each kind of memory that its ports need")
       ->check(CLI::Range(4096, 1 << 20))
       ->capture_default_str();
+  constexpr std::size_t kMebibyte = std::size_t{1} << 20;
+  std::size_t dedup_mebibytes =
+      std::max<std::size_t>(1, static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) / 8 * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) / kMebibyte);
+  app.add_option("--dedup-memory", dedup_mebibytes, "MiB for what deduplication domains remember, all together")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   auto* cpus = app.add_option("--cpus", options.cpus, "processors to pin the workers to, one each");
   bool pin = false;
   app.add_flag("--pin", pin, "pins the workers to the last processors, one each, if at least one is left for the rest")->excludes(cpus);
   app.add_option("--reserve", options.reserved, "MAC and PCI address of the management port: what has one of them is no port");
   CLI11_PARSE(app, argc, argv);
+  options.dedup_memory = dedup_mebibytes * kMebibyte;
   if (const unsigned processors = std::thread::hardware_concurrency(); pin && processors > options.workers)
     for (uint32_t w = 0; w < options.workers; ++w) options.cpus.push_back(static_cast<int>(processors - options.workers + w));
 

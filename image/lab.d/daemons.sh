@@ -15,13 +15,27 @@ wait_for() {
   done
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Below the ports that the kernel gives to clients: no connection takes it while the daemon is started anew.
+free_port() {
+  python3 -c '
+import random, socket
+low = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(10000, low)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(port)
+        break'
+}
 
 start_daemons() {
   local preferred=8443
   if ! running sluiced; then
     # nsenter, not "ip netns exec": that would mount another /sys, without the pinned XDP programs.
-    setsid nsenter --net="/run/netns/$ns_panel" "$bin/sluiced" --control "$control" --workers "$workers" >>"$state/sluiced.log" 2>&1 </dev/null &
+    setsid nsenter --net="/run/netns/$ns_panel" "$bin/sluiced" --control "$control" --workers "$workers" --dedup-memory 64 >>"$state/sluiced.log" 2>&1 </dev/null &
     echo $! > "$state/sluiced.pid"
   fi
   if ! running sluice-mgmt; then

@@ -90,7 +90,9 @@ class Document(Described):
                     self.assertEqual((value["type"], value.get("maxLength"), value.get("x-format"), value.get("x-refers-to")),
                                      ("string", limits.get("max_length"), limits.get("format"), limits.get("refers_to")), where)
                 if "default_value" in limits:
-                    self.assertEqual(str(described["default"]).lower(), limits["default_value"].lower(), where)
+                    default = described["default"]
+                    text = ",".join(default) if isinstance(default, list) else str(default)
+                    self.assertEqual(text.lower(), limits["default_value"].lower(), where)
                 if limits.get("required") and "additionalProperties" in schema and field != "name":
                     self.assertIn(field, schema["required"], where)
                 seen += len(limits)

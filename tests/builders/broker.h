@@ -36,6 +36,7 @@ template <class Observer = Unwatched>
 class Broker {
  public:
   static constexpr uint32_t kFrames = 4096;
+  static constexpr std::size_t kDedupMemory = std::size_t{1} << 20;  ///< bytes of each domain
 
   explicit Broker(const std::string& config_json, Observer observer = {}) : pipeline(floor, std::move(observer)) {
     floor.pool.add(MemoryClass::kCopy);
@@ -47,6 +48,9 @@ class Broker {
   void apply(const std::string& config_json) {
     auto result = compiler.compile(make_config(config_json), ++revision_);
     REQUIRE_MESSAGE(result, result.error().field_path, ": ", result.error().message);
+    const std::vector<std::size_t> bytes(result->plan.domains.size(), kDedupMemory);
+    REQUIRE(compile::give_dedup_memory(*result->snapshot, result->plan.domains, bytes, false,
+                                       compiled.snapshot ? compiled.snapshot->domains : std::vector<DedupDomain>(), compiled.plan.domains));
     compiled = std::move(*result);
     for (const auto& plan : compiled.plan.ports) {
       auto& port = ports[plan.name];

@@ -122,6 +122,11 @@ class Packet : public PacketCore {
     fragmented(fragment & 0x1FFF, (fragment & 0x2000) != 0);
     return *this;
   }
+  /// Of the last ipv4().
+  Packet& identification(uint16_t id) {
+    set16(bytes_, ip_ + 4, id);
+    return *this;
+  }
   /// Options of so many words of four bytes (no-operations and an end); right behind ipv4().
   Packet& options(unsigned words) {
     for (unsigned i = 0; i + 1 < words * 4; ++i) put8(1);

@@ -21,6 +21,7 @@ const char* const kBase = R"({
   "port_groups": [{"name": "pg", "ports": ["in2"]}, {"name": "pg2", "ports": ["in4"]}],
   "tap_pairs": [{"name": "tp", "a": "in2", "b": "in3"}],
   "tool_groups": [{"name": "tg", "members": [{"port": "t1"}, {"port": "t2"}], "hash": {}}, {"name": "tg2", "members": [{"port": "t2"}]}],
+  "dedup_domains": [{"name": "dd", "ports": ["in2"]}],
   "address_sets": [{"name": "as", "entries": ["198.51.100.0/24"]}],
   "filters": [{"name": "f", "matches": [{"vlan": {"id": ["7"]}, "ip": {"src": ["10.0.0.0/8"]}}]}],
   "maps": [{"name": "m", "sources": {"ports": ["in1"], "port_groups": ["pg"], "tap_pairs": ["tp"]},
@@ -42,10 +43,13 @@ std::string describe(const compile::Compiled& c) {
     for (unsigned b = 0; b < 8; ++b) out << ' ' << int{g.buckets[b]};
     out << '\n';
   }
+  for (const auto& d : c.snapshot->domains)
+    out << "domain " << static_cast<int>(d.comparison.start) << ' ' << int{d.comparison.ignore} << ' ' << d.window_ns << '\n';
+  for (const auto d : c.snapshot->domain_of) out << int{d} << ' ';
   for (const auto& m : c.snapshot->maps) {
     out << "map " << m.consume << m.collector;
     for (const auto& d : m.destinations)
-      out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after);
+      out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after) << d.keeps_duplicates;
     out << '\n';
   }
   const std::function<void(const RuleMatch&)> match = [&](const RuleMatch& asked) {
@@ -90,6 +94,7 @@ void set_sample(pb::Message& m, const pb::FieldDescriptor& f, const std::string&
                                                             {"ethertype", "0x0806"},         {"tcp_flags", "syn"}};
   static const std::map<std::string, std::string> kReferences = {{"maps.sources.ports", "in4"},    {"maps.sources.port_groups", "pg2"},
                                                                  {"port_groups.ports", "in4"},     {"tap_pairs.a", "in4"},
+                                                                 {"dedup_domains.ports", "in4"},
                                                                  {"tap_pairs.b", "in4"},           {"tool_groups.members.port", "t2"},
                                                                  {"maps.destinations.port", "t2"}, {"maps.destinations.tool_group", "tg2"}};
   const auto* r = m.GetReflection();
@@ -129,7 +134,7 @@ void walk(const pb::Descriptor& type, const std::vector<const pb::FieldDescripto
 }
 
 /// May be defined before the engine can use them: whatever would refer to them from a port or a map is refused.
-const std::set<std::string> kDefinitions{"operation_profiles", "schedules", "tunnels", "dedup_domains", "tenants", "grants"};
+const std::set<std::string> kDefinitions{"operation_profiles", "schedules", "tunnels", "tenants", "grants"};
 
 bool is_listed(const std::string& path) {
   for (const auto& u : compile::unavailable())
@@ -177,7 +182,8 @@ TEST_CASE("model: every field changes what is compiled, or is refused as not ava
         const std::string now = with([&](pb::Message& m) {
           field.is_repeated() ? m.GetReflection()->AddEnum(&m, &field, value) : m.GetReflection()->SetEnum(&m, &field, value);
         });
-        const bool is_default = value->name() == field.options().GetExtension(v1::limits).default_value();
+        const auto defaults = config::values_of_default(field.options().GetExtension(v1::limits));
+        const bool is_default = std::find(defaults.begin(), defaults.end(), value->name()) != defaults.end();
         // The base's own value and a default leave everything as it is; so does FIVE_TUPLE, which an empty list means.
         const bool is_base =
             now == unchanged && (is_default || value->name() == "NETWORK" || value->name() == "PASS" || value->name() == "FIVE_TUPLE");

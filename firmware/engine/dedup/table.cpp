@@ -1,0 +1,104 @@
+#include "engine/dedup/table.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+__extension__ using Pair = unsigned __int128;
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+/// x86 orders loads and stores as acquire and release without an instruction more.
+uint64_t load(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_acquire); }
+void store(uint64_t& word, uint64_t value) { std::atomic_ref(word).store(value, std::memory_order_release); }
+
+}  // namespace
+
+Result<DedupTable> DedupTable::make(std::size_t bytes, bool shared) {
+  void* memory = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const auto failed = [&] {
+    return Error{ErrorCode::kExhausted, "", std::to_string(bytes >> 20) + " MiB of memory can't be had: " + std::strerror(errno)};
+  };
+  if (memory == MAP_FAILED) return failed();
+  // What is in front of the first huge page and behind the table goes back: a table of huge pages costs a lookup one cache miss, not two.
+  auto* const begin = static_cast<std::byte*>(memory);
+  auto* const aligned = std::bit_cast<std::byte*>((std::bit_cast<uintptr_t>(begin) + kHugePage - 1) & ~(kHugePage - 1));
+  if (aligned != begin) munmap(begin, static_cast<std::size_t>(aligned - begin));
+  munmap(aligned + bytes, static_cast<std::size_t>(begin + kHugePage - aligned));
+  madvise(aligned, bytes, MADV_HUGEPAGE);
+  if (madvise(aligned, bytes, MADV_POPULATE_WRITE) != 0) {
+    if (errno != EINVAL) {
+      const Error error = failed();
+      munmap(aligned, bytes);
+      return error;
+    }
+    std::memset(aligned, 0, bytes);  // kernels before 5.14
+  }
+  return DedupTable(aligned, bytes, shared);
+}
+
+DedupTable::DedupTable(void* memory, std::size_t bytes, bool shared)
+    : entries_(static_cast<Entry*>(memory)),
+      bytes_(bytes),
+      shift_(64U - static_cast<unsigned>(std::countr_zero(bytes / kLineBytes))),
+      shared_(shared) {}
+DedupTable::DedupTable(DedupTable&& other) noexcept
+    : entries_(std::exchange(other.entries_, nullptr)), bytes_(other.bytes_), shift_(other.shift_), shared_(other.shared_) {}
+DedupTable::~DedupTable() {
+  if (entries_) munmap(entries_, bytes_);
+}
+
+/// Fetched to be written: another core gives the line up at once.
+[[gnu::target("prfchw")]] void DedupTable::prefetch(uint64_t fingerprint) const { __builtin_prefetch(line_of(fingerprint), 1); }
+
+/// False: another worker was here since `known` was read.
+[[gnu::target("cx16")]] inline bool DedupTable::replace(Entry& entry, const Entry& known, const Entry& by) const {
+  if (!shared_) {
+    store(entry.stamp, by.stamp);
+    store(entry.fingerprint, by.fingerprint);
+    return true;
+  }
+  return __sync_bool_compare_and_swap(reinterpret_cast<Pair*>(&entry), std::bit_cast<Pair>(known), std::bit_cast<Pair>(by));
+}
+
+DedupTable::Answer DedupTable::look_up(uint64_t fingerprint, uint64_t now, uint64_t window) {
+  ++now;  // stamp 0 is of a place that nothing was ever in: it is the oldest
+  Entry* const line = line_of(fingerprint);
+  for (;;) {
+    Entry seen[kWays];
+    Entry* same = nullptr;
+    for (unsigned w = 0; w < kWays; ++w) {
+      seen[w].stamp = load(line[w].stamp);  // before the fingerprint: never younger than what goes with it
+      seen[w].fingerprint = load(line[w].fingerprint);
+      if (seen[w].fingerprint == fingerprint) same = &line[w];
+    }
+    if (same) {
+      const Entry known{fingerprint, load(same->stamp)};
+      if (load(same->fingerprint) != fingerprint) continue;  // gone meanwhile, and the stamp perhaps another's
+      const auto age = static_cast<int64_t>(now - known.stamp);
+      const auto within = static_cast<int64_t>(window);
+      if (age >= -within && age <= within) return Answer::kDuplicate;
+      if (age < 0) return Answer::kFirstEvicted;  // it was seen later: this moment is forgotten
+      if (replace(*same, known, {fingerprint, now})) return Answer::kFirst;
+      continue;
+    }
+    unsigned oldest = 0;
+    for (unsigned w = 1; w < kWays; ++w) oldest = seen[w].stamp < seen[oldest].stamp ? w : oldest;
+    const Entry& victim = seen[oldest];
+    const bool live = victim.fingerprint != 0 && static_cast<int64_t>(now - victim.stamp) <= static_cast<int64_t>(window + kLateness);
+    // Late beside all of the line: the stamp of a shared place does not go back.
+    if (replace(line[oldest], victim, {fingerprint, shared_ ? std::max(now, victim.stamp) : now}))
+      return live ? Answer::kFirstEvicted : Answer::kFirst;
+  }
+}
+
+}  // namespace sluice
