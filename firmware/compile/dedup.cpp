@@ -22,26 +22,27 @@ std::size_t needed(const DomainPlan& domain) {
 }  // namespace
 
 Result<Comparison> comparison_of(const v1::DedupDomain& domain, const std::string& path) {
-  Comparison out{.start = DedupStart::kL3, .ignore = 0};
-  if (domain.start() == v1::DedupStart::FRAME) out.start = DedupStart::kFrame;
-  if (domain.start() == v1::DedupStart::INNER_L3) out.start = DedupStart::kInnerL3;
+  const DedupStart start = domain.start() == v1::DedupStart::FRAME      ? DedupStart::kFrame
+                           : domain.start() == v1::DedupStart::INNER_L3 ? DedupStart::kInnerL3
+                                                                        : DedupStart::kL3;
+  uint8_t ignored = 0;
   for (int i = 0; i < domain.ignore_size(); ++i) {
     switch (domain.ignore(i)) {
-      case v1::DedupIgnore::VLAN: out.ignore |= dedup_ignore::kVlan; break;
-      case v1::DedupIgnore::MAC: out.ignore |= dedup_ignore::kMac; break;
-      case v1::DedupIgnore::TTL: out.ignore |= dedup_ignore::kTtl; break;
-      case v1::DedupIgnore::DSCP: out.ignore |= dedup_ignore::kDscp; break;
-      case v1::DedupIgnore::MPLS: out.ignore |= dedup_ignore::kMpls; break;
-      case v1::DedupIgnore::IP_CHECKSUM: out.ignore |= dedup_ignore::kIpChecksum; break;
-      case v1::DedupIgnore::TCP_SEQUENCE: out.ignore |= dedup_ignore::kTcpSequence; break;
-      case v1::DedupIgnore::TUNNEL: out.ignore |= dedup_ignore::kTunnel; break;
+      case v1::DedupIgnore::VLAN: ignored |= dedup_ignore::kVlan; break;
+      case v1::DedupIgnore::MAC: ignored |= dedup_ignore::kMac; break;
+      case v1::DedupIgnore::TTL: ignored |= dedup_ignore::kTtl; break;
+      case v1::DedupIgnore::DSCP: ignored |= dedup_ignore::kDscp; break;
+      case v1::DedupIgnore::MPLS: ignored |= dedup_ignore::kMpls; break;
+      case v1::DedupIgnore::IP_CHECKSUM: ignored |= dedup_ignore::kIpChecksum; break;
+      case v1::DedupIgnore::TCP_SEQUENCE: ignored |= dedup_ignore::kTcpSequence; break;
+      case v1::DedupIgnore::TUNNEL: ignored |= dedup_ignore::kTunnel; break;
       case v1::DedupIgnore::NONE:
         if (domain.ignore_size() > 1) return Error{ErrorCode::kInvalid, path + ".ignore", "NONE stands alone: with it nothing is ignored"};
         break;
       default: return Error{ErrorCode::kInvalid, path + ".ignore[" + std::to_string(i) + "]", "must name what is ignored, or be NONE"};
     }
   }
-  return out;
+  return Comparison(start, ignored);
 }
 
 Result<std::vector<std::size_t>> share_dedup_memory(const std::vector<DomainPlan>& domains, std::size_t most) {

@@ -108,14 +108,16 @@ void Pipeline<Observer>::mark_duplicates(const Snapshot& snapshot, PortSlot port
   const DedupDomain& domain = snapshot.domains[d];
   DedupMemory* const memory = floor_.dedup_apart.empty() ? domain.memory.get() : floor_.dedup_apart[d].get();
   if (!memory) return;
-  std::array<uint64_t, kBurst> fingerprints;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    fingerprints[i] = memory->fingerprints.of(burst, i, domain.comparison);
-    memory->table.prefetch(fingerprints[i]);
-  }
   PortCounters& counters = floor_.book.port(port);
   const uint64_t live = floor_.replay_ns ? 0 : monotonic_ns();
-  for (unsigned i = 0; i < burst.size; ++i) {
+  std::array<uint64_t, kBurst> fingerprints;
+  for (unsigned next = 0; next < burst.size + DedupTable::kAhead; ++next) {
+    if (next < burst.size) {
+      fingerprints[next] = memory->fingerprints.of(burst, next, domain.comparison);
+      memory->table.prefetch(fingerprints[next]);
+    }
+    if (next < DedupTable::kAhead) continue;
+    const unsigned i = next - DedupTable::kAhead;
     const uint64_t now = floor_.replay_ns ? std::max(*floor_.replay_ns, burst.received_ns[i]) : live;
     const auto answer = memory->table.look_up(fingerprints[i], now, domain.window_ns);
     duplicates |= uint64_t{answer == DedupTable::Answer::kDuplicate} << i;

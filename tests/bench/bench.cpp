@@ -4,11 +4,16 @@
 //   bench [SEED]                  nanoseconds a packet of every stage
 //   bench --stage NAME LOOPS      runs one stage so often, for whoever counts instructions; prints how many packets that were
 //   bench --list                  the stages' names
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <random>
+#include <vector>
 
 #include "base/clock.h"
 #include "tests/bench/stages.h"
@@ -53,6 +58,27 @@ double copying_ns(uint32_t length, unsigned copies) {
   });
 }
 
+/// A random cache line fetched ahead, read and written, and nothing else: what a table of that size costs whatever it does.
+double line_ns(std::size_t bytes) {
+  constexpr std::size_t kLine = 64, kHugePage = std::size_t{2} << 20;
+  const std::unique_ptr<std::byte, decltype(&std::free)> memory(static_cast<std::byte*>(std::aligned_alloc(kHugePage, bytes)), &std::free);
+  madvise(memory.get(), bytes, MADV_HUGEPAGE);
+  std::memset(memory.get(), 1, bytes);
+  std::mt19937_64 random(1);
+  std::vector<std::size_t> at(std::size_t{1} << 20);
+  for (auto& a : at) a = random() % (bytes / kLine) * kLine;
+  std::size_t n = 0;
+  constexpr std::size_t kAhead = 16;
+  return median_ns([&] {
+    for (unsigned i = 0; i < kBurst; ++i, ++n) {
+      asm volatile("prefetchw %0" : : "m"(memory.get()[at[(n + kAhead) % at.size()]]));
+      std::byte& line = memory.get()[at[n % at.size()]];
+      line = static_cast<std::byte>(std::to_integer<unsigned>(line) + 1);
+    }
+    return uint64_t{kBurst};
+  });
+}
+
 void measure(unsigned seed) {
   std::map<std::string, double> values;
   for (const auto& stage : bench::stages(seed)) {
@@ -61,6 +87,7 @@ void measure(unsigned seed) {
     if (std::sscanf(stage.name.c_str(), "fanout/%u/%uB", &tools, &length) == 2)
       report(stage.name, ns, "memcpy alone", copying_ns(length, tools));
     else if (stage.name == "handover/two-workers/64B") report(stage.name, ns, "one worker", values["handover/one-worker/64B"]);
+    else if (stage.name.starts_with("dedup/")) report(stage.name, ns, "a line of such a table fetched and written alone", line_ns(std::size_t{128} << 20));
     else report(stage.name, ns);
   }
   for (const unsigned length : {64U, 1518U}) {

@@ -1,9 +1,11 @@
 #include "tests/bench/stages.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <random>
 
+#include "compile/dedup.h"
 #include "engine/pipeline.h"
 #include "tests/builders/compiled.h"
 #include "tests/builders/packet_builder.h"
@@ -153,6 +155,52 @@ Once handover_stage(bool two_workers, unsigned seed) {
   };
 }
 
+/// Packets of 64 bytes of which so many are live, at the rate of 10GbE; `copies` of each, one right behind the other. In as much memory as the broker
+/// gives a port. The figure is of what deduplication adds to a burst that is parsed.
+Once dedup_stage(unsigned copies, bool shared, unsigned seed) {
+  constexpr std::size_t kLive = 744'000, kPackets = 256;
+  constexpr uint64_t kGap = 67, kWindow = 50'000'000;
+  struct Data {
+    std::vector<std::byte> bytes = std::vector<std::byte>(kPackets * 64);
+    std::vector<Burst> bursts = std::vector<Burst>(kPackets / kBurst);
+    Fingerprints fingerprints;
+    DedupTable table;
+    uint64_t now = 1'000'000'000'000, number = 0;
+    unsigned copies;
+  };
+  const auto memory = compile::share_dedup_memory({{"", "", 1, kWindow}}, std::size_t{1} << 30);
+  auto table = DedupTable::make(memory->front(), shared);
+  if (!table) std::abort();
+  auto data = std::make_shared<Data>(Data{.table = std::move(*table), .copies = copies});
+  std::mt19937 random(seed);
+  for (std::size_t n = 0; n < kPackets; ++n) {
+    Packet p;
+    const auto bytes = tcp(v4(p.ethernet(), random), random).pad_to(64).bytes();
+    std::copy(bytes.begin(), bytes.end(), &data->bytes[n * 64]);
+    data->bursts[n / kBurst].add({&data->bytes[n * 64], 64, 0}, 0);
+  }
+  for (Burst& burst : data->bursts) parse_burst(burst);
+  const auto once = [data, comparison = Comparison()] {
+    std::array<uint64_t, kBurst> prints;
+    uint64_t passed = 0;
+    for (Burst& burst : data->bursts) {
+      for (unsigned i = 0; i < kBurst; ++i, ++data->number) {
+        const uint64_t which = data->number / data->copies;  // in the TCP sequence number: no packet is one of before
+        std::memcpy(const_cast<std::byte*>(burst.frames[i].data) + 38, &which, 4);
+      }
+      for (unsigned next = 0; next < kBurst + DedupTable::kAhead; ++next) {
+        if (next < kBurst) data->table.prefetch(prints[next] = data->fingerprints.of(burst, next, comparison));
+        if (next < DedupTable::kAhead) continue;
+        passed += data->table.look_up(prints[next - DedupTable::kAhead], data->now += kGap, kWindow) != DedupTable::Answer::kDuplicate;
+      }
+    }
+    if (data->copies == 1 && passed != kPackets) std::abort();
+    return uint64_t{kPackets};
+  };
+  for (std::size_t n = 0; n < kLive; n += kPackets) once();
+  return once;
+}
+
 std::string to_tools(unsigned tools, const std::string& more = "") {
   std::string out;
   for (unsigned t = 1; t <= tools; ++t) out += std::string(t == 1 ? "" : ",") + R"({"port": "t)" + std::to_string(t) + "\"" + more + "}";
@@ -237,6 +285,10 @@ std::vector<Stage> stages(unsigned seed) {
                    return pipeline_stage(seed, 64, 4, R"({"tool_group": "g"})",
                                          R"(, "tool_groups": [{"name": "g", "members": [)" + to_tools(4) + "]}]");
                  }});
+  for (const bool shared : {false, true})
+    for (const unsigned copies : {1U, 2U})
+      out.push_back({std::string("dedup/744k/") + (copies == 1 ? "uniform" : "twice") + (shared ? "/shared" : ""),
+                     [=] { return dedup_stage(copies, shared, seed); }});
   for (const bool two : {false, true})
     out.push_back({two ? "handover/two-workers/64B" : "handover/one-worker/64B", [=] { return handover_stage(two, seed); }});
   return out;

@@ -35,8 +35,8 @@ TEST_CASE("dedup domains: what can't be is refused with the field and the reason
 TEST_CASE("dedup domains: without a word VLAN and TTL are ignored; NONE ignores nothing; what stands twice is refused") {
   const auto config = test::make_config(R"({"dedup_domains": [{"name": "d"}, {"name": "e", "ignore": ["NONE"]}]})");
   CHECK(config.dedup_domains(0).ignore_size() == 2);
-  CHECK(*compile::comparison_of(config.dedup_domains(0), "") == Comparison{});
-  CHECK(*compile::comparison_of(config.dedup_domains(1), "") == Comparison{DedupStart::kL3, 0});
+  CHECK(*compile::comparison_of(config.dedup_domains(0), "") == Comparison());
+  CHECK(*compile::comparison_of(config.dedup_domains(1), "") == Comparison(DedupStart::kL3, 0));
   v1::Config twice;
   REQUIRE(config::from_json(R"({"dedup_domains": [{"name": "d", "ignore": ["VLAN", "VLAN"]}]})", twice));
   REQUIRE(config::complete(twice, {}, [] { return "id"; }));

@@ -12,7 +12,7 @@
 namespace sluice {
 namespace {
 
-namespace ignore = dedup_ignore;
+namespace skip = dedup_ignore;
 
 uint64_t word(const std::byte* bytes) {
   uint64_t out = 0;
@@ -20,29 +20,11 @@ uint64_t word(const std::byte* bytes) {
   return out;
 }
 
-/// Bits of the first 16 bytes of an IP header that are compared, as word() reads them.
-struct HeaderMask {
-  uint64_t first, second;
-};
-struct HeaderMasks {
-  HeaderMask v4, v6;
-};
-
 constexpr uint64_t byte_at(unsigned i, uint64_t value) { return value << 8 * i; }  // little-endian, as x86 is
-
-/// RFC 791 section 3.1: TOS is byte 1, TTL 8, checksum 10 and 11. RFC 8200 section 3: traffic class is the low half of byte 0 and the high
-/// half of byte 1, hop limit byte 7.
-constexpr HeaderMasks masks(uint8_t ignored) {
-  HeaderMask v4{~uint64_t{0}, ~uint64_t{0}}, v6 = v4;
-  if (ignored & ignore::kTtl) v4.second &= ~byte_at(0, 0xFF), v6.first &= ~byte_at(7, 0xFF);
-  if (ignored & ignore::kDscp) v4.first &= ~byte_at(1, 0xFF), v6.first &= ~(byte_at(0, 0x0F) | byte_at(1, 0xF0));
-  if (ignored & (ignore::kTtl | ignore::kDscp | ignore::kIpChecksum)) v4.second &= ~byte_at(2, 0xFFFF);
-  return {v4, v6};
-}
 
 /// Bytes from the start of the frame to the end of what the layer-3 header says, where it says that and the frame has so many: padding
 /// and trailers stand behind.
-std::size_t end_of(const std::byte* frame, const LayerSet& set, std::size_t frame_length, std::size_t header_bytes) {
+inline std::size_t end_of(const std::byte* frame, const LayerSet& set, std::size_t frame_length, std::size_t header_bytes) {
   const std::byte* l3 = frame + set.l3_offset;
   std::size_t length = 0;
   if (set.l3 == L3::kIpv4) length = read_be16(l3 + 2);
@@ -67,6 +49,21 @@ constexpr uint64_t begun(bool from_l3, bool skips_tunnel, unsigned tags, unsigne
 
 }  // namespace
 
+/// RFC 791 section 3.1: TOS is byte 1, TTL 8, checksum 10 and 11. RFC 8200 section 3: traffic class is the low half of byte 0 and the high
+/// half of byte 1, hop limit byte 7.
+Comparison::Comparison(DedupStart from, uint8_t without)
+    : start(from),
+      ignore(without),
+      v4{~uint64_t{0}, ~uint64_t{0}},
+      v6(v4),
+      plain(from == DedupStart::kL3 && (without & (skip::kTcpSequence | skip::kTunnel)) == 0),
+      plain_with_tags((without & skip::kVlan) != 0),
+      plain_with_labels((without & skip::kMpls) != 0) {
+  if (without & skip::kTtl) v4.second &= ~byte_at(0, 0xFF), v6.first &= ~byte_at(7, 0xFF);
+  if (without & skip::kDscp) v4.first &= ~byte_at(1, 0xFF), v6.first &= ~(byte_at(0, 0x0F) | byte_at(1, 0xF0));
+  if (without & (skip::kTtl | skip::kDscp | skip::kIpChecksum)) v4.second &= ~byte_at(2, 0xFFFF);
+}
+
 Fingerprints::Fingerprints() {
   const auto fill = [](void* to, std::size_t size) {
     auto* at = static_cast<std::byte*>(to);
@@ -84,7 +81,7 @@ Fingerprints::Fingerprints() {
 /// NH (Black et al., "UMAC", CRYPTO 1999, section 4.2, with words of 64 bits): the sum of products of pairs of words, each with a key added. Of
 /// bytes [from, size), from a multiple of 16. The last block ends with the last byte and, where size is no multiple of 16, covers some
 /// twice: the message is told by that and its length. Requires 16 <= size <= kSegment.
-Uint128 Fingerprints::blocks(const std::byte* bytes, std::size_t from, std::size_t size) const {
+inline Uint128 Fingerprints::blocks(const std::byte* bytes, std::size_t from, std::size_t size) const {
   Uint128 sum = 0;
   const auto add = [&](std::size_t at, std::size_t key) {
     sum += static_cast<Uint128>(word(bytes + at) + blocks_[key]) * (word(bytes + at + 8) + blocks_[key + 1]);
@@ -96,7 +93,7 @@ Uint128 Fingerprints::blocks(const std::byte* bytes, std::size_t from, std::size
 }
 
 /// Multiply-add-shift for pairs (Thorup, "High Speed Hashing for Integers and Strings", section 3.3), from the sum's 128 bits to 64.
-uint64_t Fingerprints::finish(Uint128 sum, uint64_t begun_with, uint64_t length) const {
+inline uint64_t Fingerprints::finish(Uint128 sum, uint64_t begun_with, uint64_t length) const {
   sum += static_cast<Uint128>(begun_with + ends_[0]) * (length + ends_[1]);
   const Uint128 mixed = last_[0] * static_cast<uint64_t>(sum) + last_[1] * static_cast<uint64_t>(sum >> 64) + last_[2];
   const uint64_t out = spread(static_cast<uint64_t>(mixed >> 64));
@@ -104,19 +101,14 @@ uint64_t Fingerprints::finish(Uint128 sum, uint64_t begun_with, uint64_t length)
 }
 
 uint64_t Fingerprints::of(const Burst& burst, unsigned i, const Comparison& comparison) const {
-  // The common packet: IP from layer 3 on, in one frame, with nothing to leave out but bits of its first 16 bytes. Below 32 bytes the last
-  // block would cover those again.
   const LayerSet& set = burst.parsed[i].outer;
-  const uint8_t ignored = comparison.ignore;
-  const bool plain = comparison.start == DedupStart::kL3 && (ignored & (ignore::kTcpSequence | ignore::kTunnel)) == 0;
-  const bool bare = (set.vlan_count == 0 || (ignored & ignore::kVlan) != 0) && (set.mpls_count == 0 || (ignored & ignore::kMpls) != 0);
-  if (!plain || !bare || !set.is_ip() || burst.is_chained(i)) return of_any(burst, i, comparison);
-  const std::byte* frame = burst.frames[i].data;
-  const std::size_t size = end_of(frame, set, burst.lengths[i], burst.lengths[i]) - set.l3_offset;
+  const bool bare = (set.vlan_count == 0 || comparison.plain_with_tags) && (set.mpls_count == 0 || comparison.plain_with_labels);
+  if (!comparison.plain || !bare || !set.is_ip() || burst.is_chained(i)) return of_any(burst, i, comparison);
+  const std::byte* l3 = burst.frames[i].data + set.l3_offset;
+  const std::size_t size = end_of(burst.frames[i].data, set, burst.lengths[i], burst.lengths[i]) - set.l3_offset;
+  // Below 32 bytes the last block would cover the first 16 again.
   if (size < 32 || size > kSegment) return of_any(burst, i, comparison);
-  const std::byte* l3 = frame + set.l3_offset;
-  const HeaderMasks all = masks(ignored);
-  const HeaderMask& mask = set.l3 == L3::kIpv4 ? all.v4 : all.v6;
+  const Comparison::HeaderMask& mask = set.l3 == L3::kIpv4 ? comparison.v4 : comparison.v6;
   const Uint128 first = static_cast<Uint128>((word(l3) & mask.first) + blocks_[0]) * ((word(l3 + 8) & mask.second) + blocks_[1]);
   return finish(first + blocks(l3, 16, size), begun(true, false, 0, 0), size);
 }
@@ -173,19 +165,19 @@ uint64_t Fingerprints::of_any(const Burst& burst, unsigned i, const Comparison& 
   const uint8_t ignored = comparison.ignore;
   const bool from_inner = comparison.start == DedupStart::kInnerL3 && parsed.has_inner && parsed.inner.l3 != L3::kNone;
   const bool carries = parsed.has_inner && (parsed.inner.has(parse_flag::kHasEthernet) || parsed.inner.l3 != L3::kNone);
-  const bool skips_tunnel = !from_inner && (ignored & ignore::kTunnel) != 0 && carries && parsed.outer.l3 != L3::kNone;
+  const bool skips_tunnel = !from_inner && (ignored & skip::kTunnel) != 0 && carries && parsed.outer.l3 != L3::kNone;
   const bool from_l3 = from_inner || (comparison.start != DedupStart::kFrame && parsed.outer.l3 != L3::kNone);
   const LayerSet& front = from_inner ? parsed.inner : parsed.outer;            // whose tags and labels stand in front
   const LayerSet& set = skips_tunnel || from_inner ? parsed.inner : parsed.outer;  // whose fields are left out
-  const unsigned tags = (ignored & ignore::kVlan) != 0 ? 0 : front.vlan_count;
-  const unsigned labels = (ignored & ignore::kMpls) != 0 ? 0 : front.mpls_count;
+  const unsigned tags = (ignored & skip::kVlan) != 0 ? 0 : front.vlan_count;
+  const unsigned labels = (ignored & skip::kMpls) != 0 ? 0 : front.mpls_count;
 
   // A packet in a tunnel and the same one outside of it are alike where the inner one is compared.
   Message message(*this, begun(from_l3, skips_tunnel, tags, labels));
   const std::size_t tags_at = front.l2_offset + 2 * 6U;
   const std::size_t end = set.l3 == L3::kNone ? burst.lengths[i] : end_of(frame, set, burst.lengths[i], here);
   std::size_t at = 0;
-  if (front.has(parse_flag::kHasEthernet) && !from_l3 && (ignored & ignore::kMac) == 0) message.add(burst, i, 0, tags_at);
+  if (front.has(parse_flag::kHasEthernet) && !from_l3 && (ignored & skip::kMac) == 0) message.add(burst, i, 0, tags_at);
   if (tags > 0) message.add(burst, i, tags_at, tags_at + std::size_t{tags} * kVlanTagSize);
   if (!from_l3) {
     if (front.has(parse_flag::kHasEthernet)) at = tags_at + std::size_t{front.vlan_count} * kVlanTagSize;
@@ -203,12 +195,11 @@ uint64_t Fingerprints::of_any(const Burst& burst, unsigned i, const Comparison& 
   const std::size_t headers_end = std::min<std::size_t>({end, here, set.payload_offset, at + kSegment - message.size()});
   message.add(burst, i, at, headers_end);
   if (set.is_ip() && before_l3 + 16 <= message.size()) {
-    const HeaderMasks all = masks(ignored);
-    const HeaderMask& mask = set.l3 == L3::kIpv4 ? all.v4 : all.v6;
+    const Comparison::HeaderMask& mask = set.l3 == L3::kIpv4 ? comparison.v4 : comparison.v6;
     message.clear_bits(before_l3, mask.first);
     message.clear_bits(before_l3 + 8, mask.second);
     const std::size_t tcp = before_l3 + (set.l4_offset - set.l3_offset);
-    if ((ignored & ignore::kTcpSequence) != 0 && set.l4 == L4::kTcp && tcp + kTcpMinSize <= message.size()) {
+    if ((ignored & skip::kTcpSequence) != 0 && set.l4 == L4::kTcp && tcp + kTcpMinSize <= message.size()) {
       message.clear_bits(tcp, ~byte_at(4, 0xFFFFFFFF));   // RFC 9293 section 3.1: sequence number
       message.clear_bits(tcp + 12, ~byte_at(4, 0xFFFF));  // checksum
     }

@@ -26,10 +26,21 @@ inline constexpr uint8_t kTunnel = 128;     ///< of a packet in a tunnel, all fr
 /// Which bytes of a packet are compared. What follows the end of an IP datagram or an ARP message (padding, trailers) never is. With
 /// kL3 and kInnerL3, tags and labels in front of that layer are compared unless they are ignored; nothing else in front of it is. TTL, DSCP,
 /// checksum and sequence number are those of the first IP header that is compared.
-struct Comparison {
-  DedupStart start = DedupStart::kL3;
-  uint8_t ignore = dedup_ignore::kVlan | dedup_ignore::kTtl;
+class Comparison {
+ public:
+  explicit Comparison(DedupStart from = DedupStart::kL3, uint8_t without = dedup_ignore::kVlan | dedup_ignore::kTtl);
   friend bool operator==(const Comparison&, const Comparison&) = default;
+
+  DedupStart start;
+  uint8_t ignore;  ///< dedup_ignore
+  /// Bits of an IP header's first 16 bytes that are compared, as little-endian words.
+  struct HeaderMask {
+    uint64_t first, second;
+    friend bool operator==(const HeaderMask&, const HeaderMask&) = default;
+  };
+  HeaderMask v4, v6;
+  /// Whether it compares IP packets from layer 3 on and leaves nothing out but bits under a mask; and if so with tags or labels in front.
+  bool plain, plain_with_tags, plain_with_labels;
 };
 
 __extension__ using Uint128 = unsigned __int128;

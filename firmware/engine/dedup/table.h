@@ -14,6 +14,8 @@ class DedupTable {
   /// Of a line: what is looked at for one packet. An entry is 16 bytes.
   static constexpr unsigned kWays = 4;
   static constexpr std::size_t kLineBytes = 64;
+  /// Lines to prefetch ahead of the one that is looked at: a core waits for no more than about twenty at once, and drops what is beyond.
+  static constexpr unsigned kAhead = 16;
   static constexpr std::size_t kLeastBytes = std::size_t{1} << 16;
   /// Nanoseconds that a worker may be late: the system takes its core away, and others go on. What is within the window by so much still
   /// counts as live when it is thrown out.
@@ -34,7 +36,8 @@ class DedupTable {
   /// Says whether a packet was seen within the window, in nanoseconds. A duplicate does not make its first one younger. now: the same clock for all
   /// workers, within kLateness. fingerprint: not 0. prefetch() some time before. Any worker.
   [[nodiscard]] Answer look_up(uint64_t fingerprint, uint64_t now, uint64_t window);
-  void prefetch(uint64_t fingerprint) const;
+  /// To be written: another core gives the line up at once.
+  void prefetch(uint64_t fingerprint) const { asm volatile("prefetchw %0" : : "m"(*line_of(fingerprint))); }
 
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 

@@ -151,7 +151,7 @@ TEST_CASE("fingerprint: under every domain each field of a packet tells two apar
   std::mt19937 random(std::random_device{}());
   for (const Built& packet : built())
     for (unsigned combination = 0; combination < 3 * 256; ++combination) {
-      const Comparison comparison{static_cast<DedupStart>(combination / 256), static_cast<uint8_t>(combination % 256)};
+      const Comparison comparison(static_cast<DedupStart>(combination / 256), static_cast<uint8_t>(combination % 256));
       const uint64_t as_built = fingerprint(by, packet.bytes, comparison);
       for (const Field& field : packet.fields) {
         Bytes changed = packet.bytes;
@@ -174,7 +174,7 @@ TEST_CASE("fingerprint: a packet is the same with and without what is ignored, a
   };
   for (const auto start : {DedupStart::kFrame, DedupStart::kL3, DedupStart::kInnerL3}) {
     CAPTURE(int(start));
-    const Comparison nothing{start, 0}, vlan{start, ignore::kVlan}, mpls{start, ignore::kMpls};
+    const Comparison nothing(start, 0), vlan(start, ignore::kVlan), mpls(start, ignore::kMpls);
     CHECK(same(plain(Packet().ethernet().vlan(7)), vlan));
     CHECK_FALSE(same(plain(Packet().ethernet().vlan(7)), nothing));
     CHECK(same(plain(Packet().ethernet().vlan(7).vlan(8)), vlan));
@@ -184,19 +184,19 @@ TEST_CASE("fingerprint: a packet is the same with and without what is ignored, a
     CHECK(same(Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").tcp(1025, 80).payload(std::string(100, 'x')).trailer_to(300, 9).bytes(), nothing));
   }
   const Bytes carried = plain(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").udp(50000, 2152).gtpu(7));
-  CHECK(same(carried, {DedupStart::kInnerL3, 0}));
+  CHECK(same(carried, Comparison(DedupStart::kInnerL3, 0)));
   for (const std::size_t length : {33U, 60U, 1518U, 4096U + 14, 4096U + 15, 9216U, 20000U}) {
     CAPTURE(length);
     const Bytes packet = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").udp(1025, 80).payload(std::string(length - 33, 'y')).bytes();
     for (const std::size_t frame : {100U, 1024U, 2048U})
-      if (packet.size() / frame < kMaxChain) CHECK(fingerprint(by, packet, {}, frame) == fingerprint(by, packet, {}));
+      if (packet.size() / frame < kMaxChain) CHECK(fingerprint(by, packet, Comparison(), frame) == fingerprint(by, packet, Comparison()));
     Bytes other = packet;
     other.back() ^= std::byte{1};
-    if (length > 42) CHECK(fingerprint(by, packet, {}) != fingerprint(by, other, {}));
+    if (length > 42) CHECK(fingerprint(by, packet, Comparison()) != fingerprint(by, other, Comparison()));
     other.back() ^= std::byte{1};
     if (length > 5000) {
       other[4096 + 20] ^= std::byte{1};
-      CHECK(fingerprint(by, packet, {}) != fingerprint(by, other, {}));
+      CHECK(fingerprint(by, packet, Comparison()) != fingerprint(by, other, Comparison()));
     }
   }
 }
@@ -213,7 +213,7 @@ TEST_CASE("fingerprint: packets of any bytes and any length are read no further 
     for (unsigned k = random() % 4; k > 0 && !packet.empty(); --k) packet[random() % packet.size()] = static_cast<std::byte>(random());
     const auto heap = std::make_unique<Bytes>(packet);  // of its own size: AddressSanitizer sees one byte more
     heap->shrink_to_fit();
-    const Comparison comparison{static_cast<DedupStart>(random() % 3), static_cast<uint8_t>(random())};
+    const Comparison comparison(static_cast<DedupStart>(random() % 3), static_cast<uint8_t>(random()));
     const uint64_t once = fingerprint(by, *heap, comparison);
     CHECK(once != 0);
     CHECK(once == fingerprint(by, *heap, comparison));
@@ -222,5 +222,5 @@ TEST_CASE("fingerprint: packets of any bytes and any length are read no further 
 
 TEST_CASE("fingerprint: two brokers give one packet two fingerprints: nobody outside knows the key") {
   const Bytes packet = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").tcp(1025, 80).bytes();
-  CHECK(fingerprint(Fingerprints(), packet, {}) != fingerprint(Fingerprints(), packet, {}));
+  CHECK(fingerprint(Fingerprints(), packet, Comparison()) != fingerprint(Fingerprints(), packet, Comparison()));
 }
