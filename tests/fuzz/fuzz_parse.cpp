@@ -1,6 +1,8 @@
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
+#include "engine/dedup/fingerprint.h"
 #include "packet/flow_hash.h"
 #include "packet/parse.h"
 #include "tests/fuzz/targets.h"
@@ -19,5 +21,15 @@ void sluice::fuzz::parse(Bytes bytes) {
   };
   check(p.outer);
   if (p.has_inner) check(p.inner);
+  // What deduplication compares can be read.
+  static const Fingerprints fingerprints;
+  auto burst = std::make_unique<Burst>();
+  burst->add({packet.data(), static_cast<uint32_t>(packet.size()), 0}, 0);
+  burst->parsed[0] = p;
+  for (const auto start : {DedupStart::kFrame, DedupStart::kL3, DedupStart::kInnerL3})
+    for (const unsigned ignored : {0U, 5U, 0x7FU, 0xFFU}) {
+      const Comparison comparison(start, static_cast<uint8_t>(ignored));
+      if (fingerprints.of(*burst, 0, comparison) == 0) std::abort();
+    }
   if (p.has_inner && (p.tunnel == Tunnel::kNone || p.tunnel_offset > packet.size())) std::abort();
 }

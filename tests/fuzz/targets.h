@@ -8,7 +8,7 @@ namespace sluice::fuzz {
 
 using Bytes = std::span<const std::byte>;
 
-void parse(Bytes bytes);       ///< packet parser and flow hash
+void parse(Bytes bytes);       ///< packet parser, flow hash, fingerprints
 void capture(Bytes bytes);     ///< capture files
 void config(Bytes bytes);      ///< a configuration's JSON, from text to snapshot
 void target(Bytes bytes);      ///< request targets

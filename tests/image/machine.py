@@ -231,7 +231,7 @@ done
         subprocess.run(["mkfs.ext4", "-q", "-L", "agent", "-d", tree, self.disk, "24M"], stderr=subprocess.DEVNULL, check=True)
         self.path = folder / "agent.socket"
         self.units = {**self.UNITS, **(units or {})}
-        self.stream = None
+        self.stream = self.connection = None
 
     def options(self):
         line = ["-drive", f"file={self.disk},format=raw,if=virtio,readonly=on", "-device", "virtio-serial-pci",
@@ -242,12 +242,22 @@ done
         return line
 
     def connect(self):
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(PATIENCE)
-        connection.connect(str(self.path))
-        self.stream = connection.makefile("rwb")
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.settimeout(PATIENCE)
+        self.connection.connect(str(self.path))
+        self.stream = self.connection.makefile("rwb")
         if self.stream.readline().strip() != b"ready":
             raise AssertionError("the agent in the guest did not start")
+
+    def answers(self, seconds=60):
+        """Whether anything in the machine still runs: after a no it is of use no more."""
+        try:
+            self.connection.settimeout(seconds)
+            self.run("true")
+            self.connection.settimeout(PATIENCE)
+        except OSError:
+            return False
+        return True
 
     def run(self, command, check=True):
         """What a shell command prints, as root in the appliance."""
@@ -309,6 +319,11 @@ def needs_recovery(disk):
         superblock = file.read(1024)
     assert superblock[0x38:0x3A] == b"\x53\xef", "the data partition holds no ext4"
     return bool(superblock[0x60] & 4)
+
+
+class Standstill(AssertionError):
+    """The emulated machine runs no more, all of it: seen once in some thirty runs of it, always while its NICs are busy, and not explained. It is not
+    what the tests are about, so they start it once more. A machine that answers and has lost a packet is."""
 
 
 class Machine:
