@@ -50,13 +50,14 @@ Result<std::vector<std::size_t>> share_dedup_memory(const std::vector<DomainPlan
   std::vector<std::size_t> out;
   for (const auto& domain : domains) all += out.emplace_back(needed(domain));
   if (all <= most) return out;
-  const double part = static_cast<double>(most) / static_cast<double>(all);
-  all = 0;
+  const std::size_t least = domains.size() * DedupTable::kLeastBytes;
+  // The least first, and of the rest to each its part.
+  const double part = static_cast<double>(most - std::min(most, least)) / static_cast<double>(all);
   for (auto& bytes : out)
-    all += bytes = std::max(DedupTable::kLeastBytes, std::bit_floor(static_cast<std::size_t>(static_cast<double>(bytes) * part)));
-  if (all > most)
+    bytes = std::max(DedupTable::kLeastBytes, std::bit_floor(static_cast<std::size_t>(static_cast<double>(bytes) * part)));
+  if (least > most)
     return Error{ErrorCode::kExhausted, "dedup_domains",
-                 std::to_string(domains.size()) + " domains need " + std::to_string(domains.size() * DedupTable::kLeastBytes) +
+                 std::to_string(domains.size()) + " domains need " + std::to_string(least) +
                      " bytes at least, and there are " + std::to_string(most) + "; start sluiced with a larger --dedup-memory"};
   return out;
 }
@@ -67,7 +68,8 @@ Result<void> give_dedup_memory(Snapshot& snapshot, const std::vector<DomainPlan>
     auto& memory = snapshot.domains[d].memory;
     for (std::size_t old = 0; old < domains_in_force.size(); ++old)
       if (domains_in_force[old].id == domains[d].id) memory = in_force[old].memory;
-    if (memory && memory->table.bytes() == bytes[d]) continue;
+    // Half or twice of it does, too: what it remembers is worth more.
+    if (memory && memory->table.bytes() >= bytes[d] / 2 && memory->table.bytes() <= bytes[d] * 2) continue;
     auto table = DedupTable::make(bytes[d], shared);
     if (!table) return Error{table.error().code, "dedup_domains", "domain \"" + domains[d].name + "\": " + table.error().message};
     memory = std::make_shared<DedupMemory>(std::move(*table));

@@ -28,8 +28,8 @@ struct DomainPlan {
 /// Errors: kExhausted.
 [[nodiscard]] Result<std::vector<std::size_t>> share_dedup_memory(const std::vector<DomainPlan>& domains, std::size_t most);
 
-/// Gives each domain of a snapshot its memory: that of the same domain in force, if it is as large, or a new one, all of which is
-/// there when this returns. shared: there are several workers. Errors: kExhausted.
+/// Gives each domain of a snapshot its memory: that of the same domain in force, if it is about as large, or a new one, all of
+/// which is there when this returns. shared: there are several workers. Errors: kExhausted.
 [[nodiscard]] Result<void> give_dedup_memory(Snapshot& snapshot, const std::vector<DomainPlan>& domains, const std::vector<std::size_t>& bytes,
                                              bool shared, const std::vector<DedupDomain>& in_force = {}, const std::vector<DomainPlan>& domains_in_force = {});
 

@@ -50,7 +50,7 @@ inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
 
 inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
     {"duplicate", "The same packet came in before, within its deduplication domain's window.",
-     "Meant, as a rule; a destination with duplicates KEEP gets it all the same, and the domain says what is compared."},
+     "Meant, as a rule. A tool that misses packets needs a map with all ports of the domain as sources, or duplicates KEEP; the domain says what is compared."},
     {"tool_queue_full", "The tool port's transmit ring and queue were full: more was sent to the tool than its link carries.",
      "Narrow the maps that feed the tool, or spread the load over a tool group."},
     {"buffer_quota", "The tool held as many frames as its share of the memory allows.",

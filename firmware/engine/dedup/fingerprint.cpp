@@ -42,9 +42,17 @@ uint64_t spread(uint64_t h) {
   return h ^ h >> 33;
 }
 
-/// What a message begins with besides its bytes: where they are from.
-constexpr uint64_t begun(bool from_l3, bool skips_tunnel, unsigned tags, unsigned labels) {
-  return uint64_t{from_l3} | uint64_t{skips_tunnel} << 1 | uint64_t{tags} << 8 | uint64_t{labels} << 16;
+/// What a message begins with besides its bytes: what they are. Packets of different kinds may have the same bytes.
+struct Kind {
+  bool from_frame = false;
+  bool skips_tunnel = false;
+  bool ethernet = false;  ///< the bytes begin with, or what is skipped leaves, an Ethernet header
+  L3 l3 = L3::kNone;
+  unsigned tags = 0, labels = 0;
+};
+constexpr uint64_t begun(const Kind& kind) {
+  return uint64_t{kind.from_frame} | uint64_t{kind.skips_tunnel} << 1 | uint64_t{kind.ethernet} << 2 | static_cast<uint64_t>(kind.l3) << 4 |
+         uint64_t{kind.tags} << 8 | uint64_t{kind.labels} << 16;
 }
 
 }  // namespace
@@ -110,7 +118,7 @@ uint64_t Fingerprints::of(const Burst& burst, unsigned i, const Comparison& comp
   if (size < 32 || size > kSegment) return of_any(burst, i, comparison);
   const Comparison::HeaderMask& mask = set.l3 == L3::kIpv4 ? comparison.v4 : comparison.v6;
   const Uint128 first = static_cast<Uint128>((word(l3) & mask.first) + blocks_[0]) * ((word(l3 + 8) & mask.second) + blocks_[1]);
-  return finish(first + blocks(l3, 16, size), begun(true, false, 0, 0), size);
+  return finish(first + blocks(l3, 16, size), begun({.l3 = set.l3}), size);
 }
 
 /// What is compared, byte by byte, hashed segment by segment: each begins with what the one before came to.
@@ -173,9 +181,15 @@ uint64_t Fingerprints::of_any(const Burst& burst, unsigned i, const Comparison& 
   const unsigned labels = (ignored & skip::kMpls) != 0 ? 0 : front.mpls_count;
 
   // A packet in a tunnel and the same one outside of it are alike where the inner one is compared.
-  Message message(*this, begun(from_l3, skips_tunnel, tags, labels));
+  Message message(*this, begun({.from_frame = !from_l3,
+                                .skips_tunnel = skips_tunnel,
+                                .ethernet = skips_tunnel ? set.has(parse_flag::kHasEthernet) : !from_l3 && front.has(parse_flag::kHasEthernet),
+                                .l3 = set.l3,
+                                .tags = tags,
+                                .labels = labels}));
   const std::size_t tags_at = front.l2_offset + 2 * 6U;
-  const std::size_t end = set.l3 == L3::kNone ? burst.lengths[i] : end_of(frame, set, burst.lengths[i], here);
+  const std::size_t outer_end = front.l3 == L3::kNone ? burst.lengths[i] : end_of(frame, front, burst.lengths[i], here);
+  const std::size_t end = set.l3 == L3::kNone ? outer_end : end_of(frame, set, outer_end, here);
   std::size_t at = 0;
   if (front.has(parse_flag::kHasEthernet) && !from_l3 && (ignored & skip::kMac) == 0) message.add(burst, i, 0, tags_at);
   if (tags > 0) message.add(burst, i, tags_at, tags_at + std::size_t{tags} * kVlanTagSize);

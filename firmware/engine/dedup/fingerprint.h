@@ -46,8 +46,8 @@ class Comparison {
 __extension__ using Uint128 = unsigned __int128;
 
 /// A keyed hash of packets, whose secret is made when it is: whoever does not know it can't make two packets that differ and have one
-/// fingerprint. Two packets that differ in what is compared have the same one with a probability of at most 2^-63 for each 4,096 bytes
-/// begun; README.md has the proof. Any thread.
+/// fingerprint. Two packets that differ in what is compared have the same one with a probability of at most 2^-63; README.md has the
+/// proof. Any thread.
 class Fingerprints {
  public:
   /// Its secret is of the kernel's random numbers.

@@ -201,6 +201,35 @@ TEST_CASE("fingerprint: a packet is the same with and without what is ignored, a
   }
 }
 
+TEST_CASE("fingerprint: packets of different kinds that have the same bytes are told apart") {
+  const Fingerprints by;
+  const auto with_body = [](uint16_t ethertype, const Bytes& body) {
+    Bytes out = Packet().ethernet().bytes();
+    out.resize(12);
+    out.push_back(static_cast<std::byte>(ethertype >> 8));
+    out.push_back(static_cast<std::byte>(ethertype));
+    out.insert(out.end(), body.begin(), body.end());
+    return out;
+  };
+  // A datagram that an ARP packet carries as if it were ARP's: its "hardware length" is one of the identification's bytes.
+  auto ip = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").identification(0xFFFF).tcp(1025, 80).payload("0123456789").bytes();
+  Bytes body(ip.begin() + 14, ip.end());
+  for (const std::size_t ignored : {8U, 10U, 11U}) body[ignored] = std::byte{0};
+  for (const unsigned ignored : {0U, 5U, 0x7FU}) {
+    const Comparison from_l3(DedupStart::kL3, static_cast<uint8_t>(ignored)), from_frame(DedupStart::kFrame, static_cast<uint8_t>(ignored));
+    CHECK(fingerprint(by, with_body(0x0806, body), from_l3) != fingerprint(by, with_body(0x0800, body), from_l3));
+    CHECK(fingerprint(by, with_body(0x88B5, body), from_l3) != fingerprint(by, with_body(0x0800, body), from_l3));
+    // Without its type an IP packet begins with 0x45: no other type may look like that.
+    CHECK(fingerprint(by, with_body(0x4500, Bytes(body.begin() + 2, body.end())), from_frame) != fingerprint(by, with_body(0x0800, body), from_frame));
+  }
+  // What a tunnel carries: a frame that begins as a datagram does, and that datagram.
+  const Comparison carried(DedupStart::kL3, ignore::kTunnel);
+  Bytes in_ip = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").ipv4("10.0.0.1", "10.0.0.2").tcp(1025, 80).bytes();
+  Bytes in_vxlan = Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2").udp(50000, 4789).vxlan(7).ethernet().payload(std::string(26, 'x')).bytes();
+  std::copy(in_ip.begin() + 34, in_ip.end(), in_vxlan.begin() + 50);
+  CHECK(fingerprint(by, in_ip, carried) != fingerprint(by, in_vxlan, carried));
+}
+
 TEST_CASE("fingerprint: packets of any bytes and any length are read no further than they are long") {
   const Fingerprints by;
   const unsigned seed = std::random_device{}();
