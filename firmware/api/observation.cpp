@@ -92,6 +92,12 @@ Result<v1::Status> observed_status(config::Configuration& configuration, Telemet
     status->set_health("DEGRADED");
     status->add_reasons(fault);
   }
+  for (const auto& group : status->tool_groups())
+    for (const auto& member : group.members()) {
+      if (member.state() != "DOWN") continue;
+      status->set_health("DEGRADED");
+      status->add_reasons("tool group " + group.name() + ": " + member.port() + " is down: " + member.reason());
+    }
   return status;
 }
 

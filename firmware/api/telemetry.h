@@ -16,6 +16,8 @@ class Telemetry {
   /// Counts what the only map of this configuration, references by id, would pass.
   [[nodiscard]] virtual Result<void> start_measurement(const v1::Config& config) = 0;
   [[nodiscard]] virtual Result<v1::Measurement> end_measurement() = 0;
+  /// A member of a tool group, by the group's id and the port's name, is out for so long, as if it had failed; 0: it is back.
+  [[nodiscard]] virtual Result<void> take_out(const std::string& group, const std::string& port, uint32_t milliseconds) = 0;
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] virtual Result<void> identify(const std::string& device, uint32_t seconds) = 0;
 };

@@ -8,7 +8,6 @@
 #include "compile/match.h"
 #include "compile/matches.h"
 #include "compile/shadows.h"
-#include "engine/distribute.h"
 
 namespace sluice::compile {
 namespace {
@@ -220,26 +219,13 @@ class Compilation {
 
   Result<void> groups() {
     for (int i = 0; i < config_.tool_groups_size(); ++i) {
-      const auto& group = config_.tool_groups(i);
-      Group compiled;
-      GroupPlan plan{group.id(), group.name(), {}};
-      std::vector<uint32_t> weights;
-      if (group.members().empty()) return invalid(indexed("tool_groups", i) + ".members", "must not be empty");
-      for (int m = 0; m < group.members_size(); ++m) {
-        const auto& member = group.members(m);
-        const std::string path = indexed(indexed("tool_groups", i) + ".members", m);
-        const auto slot = tool(member.port(), path + ".port");
-        if (!slot) return slot.error();
-        if (std::find(plan.members.begin(), plan.members.end(), *slot) != plan.members.end())
-          return Error{ErrorCode::kConflict, path + ".port", "is a member of this group already"};
-        plan.members.push_back(*slot);
-        weights.push_back(member.drained() ? 0 : member.has_weight() ? member.weight() : 1);
-      }
-      compiled.members = plan.members;
-      fill_buckets(compiled, weights);
-      group_index_.emplace(group.id(), out_.snapshot->groups.size());
-      out_.snapshot->groups.push_back(std::move(compiled));
-      out_.plan.groups.push_back(std::move(plan));
+      auto compiled = compile_tool_group(config_.tool_groups(i), indexed("tool_groups", i),
+                                         [this](const std::string& id, const std::string& path) { return tool(id, path); });
+      if (!compiled) return compiled.error();
+      out_.snapshot->balances_by_ports |= compiled->uses_ports;
+      group_index_.emplace(compiled->plan.id, out_.snapshot->groups.size());
+      out_.snapshot->groups.push_back(std::move(compiled->group));
+      out_.plan.groups.push_back(std::move(compiled->plan));
     }
     return {};
   }

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "compile/dedup.h"
 #include "compile/slots.h"
+#include "compile/tool_groups.h"
 #include "engine/snapshot.h"
 #include "sluice/v1/config.pb.h"
 
@@ -56,11 +57,6 @@ struct MapPlan {
   uint32_t slot = 0;
   std::vector<RulePlan> rules;
   std::vector<DestinationPlan> destinations;
-};
-struct GroupPlan {
-  std::string id;
-  std::string name;
-  std::vector<PortSlot> members;
 };
 struct Plan {
   std::vector<PortPlan> ports;

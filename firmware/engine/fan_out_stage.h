@@ -77,24 +77,28 @@ void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uin
 template <class Observer>
 void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
   Workbench& bench = floor_.bench;
-  each(packets & ~bench.hashed,
-       [&](unsigned i) { bench.flow_hashes[i] = flow_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i].outer); });
-  bench.hashed |= packets;
   const Group& group = snapshot.groups[destination.group];
-  std::array<uint64_t, kNoMember + 1> of_member;
+  if (bench.hash_choice != group.hash) bench.hash_choice = group.hash, bench.hashed = 0;
+  each(packets & ~bench.hashed,
+       [&](unsigned i) { bench.flow_hashes[i] = balance_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i], group.hash); });
+  bench.hashed |= packets;
+  const Buckets& buckets = group.table->in_force();
+  std::array<uint64_t, bucket::kNoMember + 1> of_member;
   std::fill_n(of_member.begin(), group.members.size(), 0);
-  of_member[kNoMember] = 0;
-  each(packets, [&](unsigned i) { of_member[pick_member(group, bench.flow_hashes[i])] |= uint64_t{1} << i; });
+  of_member[bucket::kNoMember] = of_member[bucket::kMemberDown] = 0;
+  each(packets, [&](unsigned i) { of_member[pick_member(buckets, bench.flow_hashes[i])] |= uint64_t{1} << i; });
   for (std::size_t m = 0; m < group.members.size(); ++m) {
     if (of_member[m] == 0) continue;
     tell(of_member[m], [&](unsigned i) { observe_.distributed(i, map, destination.group, group.members[m]); });
     load(snapshot, map, destination, group.members[m], destination.legs[m], of_member[m]);
   }
-  if (const uint64_t nowhere = of_member[kNoMember]) {
+  for (const auto& [why, reason] : {std::pair(bucket::kNoMember, CopyDrop::kNoMember), std::pair(bucket::kMemberDown, CopyDrop::kMemberDown)}) {
+    const uint64_t nowhere = of_member[why];
+    if (nowhere == 0) continue;
     const uint32_t leg = destination.legs.back();
     tell(nowhere, [&](unsigned i) { observe_.distributed(i, map, destination.group, kNoPort); });
     count<Line::kCreated>(floor_.book.leg(leg).created, count_of(nowhere), bytes_of(nowhere, destination.slice));
-    drop_copies(map, kNoPort, leg, nowhere, destination.slice, CopyDrop::kNoMember);
+    drop_copies(map, kNoPort, leg, nowhere, destination.slice, reason);
   }
 }
 

@@ -73,6 +73,7 @@ struct Workbench {
     Slice slice;
   };
   Sum last_sum;                              ///< the bytes that were asked for last; reset when the burst changes
+  HashChoice hash_choice;                    ///< of flow_hashes
   std::array<uint64_t, kBurst> flow_hashes;  ///< valid where hashed
   uint64_t hashed = 0;
   uint64_t duplicates = 0;  ///< packets that were seen before

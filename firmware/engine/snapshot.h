@@ -10,22 +10,13 @@
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
 #include "engine/dedup/domain.h"
+#include "engine/distribute.h"
 #include "engine/transform/slice.h"
 #include "port/frame_pool.h"
 
 namespace sluice {
 
 inline constexpr unsigned kMaxPorts = kMaxSlots.ports;
-
-/// Slots of a group's bucket table; a member's share is exact to one in so many.
-inline constexpr unsigned kBuckets = 1024;
-inline constexpr uint8_t kNoMember = 0xFF;
-
-/// Tool ports that share a load. A flow's hash names a bucket, the bucket a member.
-struct Group {
-  std::vector<PortSlot> members;
-  std::array<uint8_t, kBuckets> buckets;  ///< position in members; kNoMember where all are drained
-};
 
 /// Where a map sends. legs: one for a port; for a group one a member and one more for "no member".
 struct SnapshotDestination {
@@ -61,6 +52,7 @@ struct Snapshot {
   /// Counter slot of each rule; Verdict::rule is the position here.
   std::vector<uint32_t> rule_slots;
   std::vector<Group> groups;
+  bool balances_by_ports = false;  ///< some group does: fragments are kept with their flow
   Classifier classifier;
   PortFilters ingress, egress;
   std::vector<DedupDomain> domains;
@@ -70,7 +62,7 @@ struct Snapshot {
   Snapshot() { domain_of.fill(kNoDomain); }
   /// Whether anything asks about what later fragments of a datagram do not have.
   [[nodiscard]] bool asks_upper_layer() const {
-    return classifier.asks_upper_layer() || ingress.classifier.asks_upper_layer() || egress.classifier.asks_upper_layer();
+    return balances_by_ports || classifier.asks_upper_layer() || ingress.classifier.asks_upper_layer() || egress.classifier.asks_upper_layer();
   }
 };
 

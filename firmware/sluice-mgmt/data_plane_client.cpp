@@ -133,6 +133,16 @@ Result<v1::Measurement> DataPlaneClient::end_measurement() {
   return reply->measurement();
 }
 
+Result<void> DataPlaneClient::take_out(const std::string& group, const std::string& port, uint32_t milliseconds) {
+  v1::ControlRequest request;
+  auto& take_out = *request.mutable_take_out();
+  take_out.set_tool_group(group);
+  take_out.set_port(port);
+  take_out.set_milliseconds(milliseconds);
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
 Result<void> DataPlaneClient::identify(const std::string& device, uint32_t seconds) {
   v1::ControlRequest request;
   request.mutable_identify()->set_device(device);

@@ -33,6 +33,7 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   Result<v1::Explanation> explain(const v1::Explain& request) override;
   Result<void> start_measurement(const v1::Config& config) override;
   Result<v1::Measurement> end_measurement() override;
+  Result<void> take_out(const std::string& group, const std::string& port, uint32_t milliseconds) override;
   Result<void> identify(const std::string& device, uint32_t seconds) override;
 
  private:

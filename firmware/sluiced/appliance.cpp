@@ -91,18 +91,46 @@ Result<void> Appliance::publish(uint64_t revision) {
   panel_.open_new(prepared_->plan, prepared_shares_);
   plan_ = std::move(prepared_->plan);
   shares_ = prepared_shares_;
+  if (const auto links = system::list_links()) liveness_.follow(*prepared_->snapshot, plan_, faults(plan_, *links));
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
   reconcile_wanted_ = !panel_.reconcile(plan_, shares_);
+  follow_links();
   retired_pending_ = true;
   return {};
 }
 
+/// By the devices as they are at this moment.
+Liveness::Fault Appliance::faults(const compile::Plan& plan, const std::vector<system::Link>& links) const {
+  return [this, &plan, &links](PortSlot port, bool by_link) { return panel_.fault_of(*plan.port(port), links, by_link); };
+}
+
+/// Flows of members that have lost their link go elsewhere, and home when it is back.
+void Appliance::follow_links() {
+  if (plan_.groups.empty()) return;
+  const auto links = system::list_links();
+  if (!links || !liveness_.follow(*publisher_.current(), plan_, faults(plan_, *links))) return;
+  for (auto& worker : workers_) worker->between_bursts([](Floor&, auto&) {});
+  for (const Group& group : publisher_.current()->groups) group.table->retire();
+}
+
+Result<void> Appliance::take_out(const v1::TakeOut& request) {
+  for (const auto& group : plan_.groups)
+    for (const PortSlot member : group.members) {
+      if (group.id != request.tool_group() || plan_.port(member)->name != request.port()) continue;
+      liveness_.take_out(group.id, member, monotonic_ns() + request.milliseconds() * uint64_t{1'000'000});
+      follow_links();
+      return {};
+    }
+  return Error{ErrorCode::kNotFound, "", "the tool group or its member is gone"};
+}
+
 void Appliance::tick() {
   // A port that could not be opened is tried again once a second.
-  constexpr unsigned kRetryTicks = 10;
+  constexpr unsigned kRetryTicks = 50;
   const bool is_second = ++ticks_ % kRetryTicks == 0;
+  follow_links();  // before ports are opened, which takes its time
   if (reconcile_wanted_ || is_second) {
     reconcile_wanted_ = false;
     panel_.reconcile(plan_, shares_);
@@ -246,6 +274,7 @@ v1::Status Appliance::status() {
     c->set_lost(census.lost());
   }
   panel_.report(plan_, idle_seconds(received), out);
+  liveness_.report(*publisher_.current(), plan_, out);
   return out;
 }
 

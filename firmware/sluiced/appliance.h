@@ -12,7 +12,9 @@
 #include "compile/compile.h"
 #include "engine/publish.h"
 #include "engine/worker.h"
+#include "sluice/v1/control.pb.h"
 #include "sluice/v1/status.pb.h"
+#include "sluiced/liveness.h"
 #include "sluiced/panel.h"
 
 namespace sluice {
@@ -47,17 +49,23 @@ class Appliance {
   /// Errors: kConflict if none runs.
   [[nodiscard]] Result<v1::Measurement> end_measurement();
 
+  /// A member of a tool group is as if it had failed, for so long. Errors: there is none such.
+  [[nodiscard]] Result<void> take_out(const v1::TakeOut& request);
+
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] Result<void> identify(const std::string& device, uint32_t seconds) const;
 
-  /// Housekeeping, ten times a second: devices that came or went, accounts of what is no longer configured. Tells the service manager that
-  /// this daemon is alive, once every worker has come round: one that hangs keeps the control thread here.
+  /// Housekeeping, fifty times a second: members of tool groups that lost their link (of some the kernel tells only after a second), devices
+  /// that came or went, accounts of what is no longer configured. Tells the service manager that this daemon is alive, once every worker has
+  /// come round: one that hangs keeps the control thread here.
   void tick();
   void links_changed() { reconcile_wanted_ = true; }
 
  private:
   void connect_workers();
   void fold_retired();
+  void follow_links();
+  [[nodiscard]] Liveness::Fault faults(const compile::Plan& plan, const std::vector<system::Link>& links) const;
   void stop_measuring();
   std::map<std::string, uint64_t> idle_seconds(const std::map<std::string, uint64_t>& received);
 
@@ -68,6 +76,7 @@ class Appliance {
   SnapshotPublisher publisher_;
   std::vector<std::unique_ptr<Worker>> workers_;
   Panel panel_;
+  Liveness liveness_;
   compile::Compiler compiler_;
   std::optional<compile::Compiled> prepared_;
   compile::Shares prepared_shares_;

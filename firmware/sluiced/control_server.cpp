@@ -49,6 +49,10 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
       if (auto r = appliance.end_measurement(); !r) set_error(reply, r.error());
       else *reply.mutable_measurement() = std::move(*r);
       break;
+    case v1::ControlRequest::kTakeOut:
+      if (auto r = appliance.take_out(request.take_out()); !r) set_error(reply, r.error());
+      else reply.mutable_taken_out();
+      break;
     case v1::ControlRequest::REQUEST_NOT_SET: set_error(reply, {ErrorCode::kInvalid, "", "an empty request"}); break;
   }
   return reply;
@@ -87,7 +91,7 @@ bool ControlServer::answer(int fd) {
 }
 
 void ControlServer::serve(const volatile bool& stop) {
-  constexpr int kTickMs = 100;
+  constexpr int kTickMs = 20;
   while (!stop) {
     std::vector<pollfd> waiting{{listener_.get(), POLLIN, 0}, {links_.get(), POLLIN, 0}};
     for (const auto& peer : peers_) waiting.push_back({peer.get(), POLLIN, 0});

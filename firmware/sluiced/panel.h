@@ -44,6 +44,9 @@ class Panel {
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
+  /// Why nothing sent to this port arrives, by these devices; empty: it does, as far as is known here. by_link: not without a link.
+  [[nodiscard]] std::string fault_of(const compile::PortPlan& port, const std::vector<system::Link>& links, bool by_link) const;
+
   /// States of the planned ports and the devices that ports may be bound to, into the status.
   /// idle: seconds since the last packet of each port that receives, by its id.
   void report(const compile::Plan& plan, const std::map<std::string, uint64_t>& idle, v1::Status& status) const;

@@ -70,6 +70,15 @@ void Panel::report_devices(const compile::Plan& plan, const std::vector<system::
   }
 }
 
+std::string Panel::fault_of(const compile::PortPlan& port, const std::vector<system::Link>& links, bool by_link) const {
+  if (!port.enabled) return "the port is disabled";
+  const auto* link = system::find_device(links, port.device);
+  if (!link) return port.device.empty() ? "no device is bound to the port" : "its device is not there";
+  const auto found = ports_.find(port.id);
+  if (found == ports_.end() || !found->second.open) return "the port is not open";
+  return by_link && !link->carrier ? "no link" : "";
+}
+
 Result<void> Panel::identify(const std::string& device, uint32_t seconds) {
   const auto links = system::list_links();
   if (!links) return links.error();

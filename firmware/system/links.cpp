@@ -66,7 +66,6 @@ int read_link(const nlmsghdr* header, void* out) {
   Link link;
   link.ifindex = static_cast<unsigned>(info->ifi_index);
   link.up = (info->ifi_flags & IFF_UP) != 0;
-  link.carrier = (info->ifi_flags & IFF_RUNNING) != 0;
   std::string permanent;
   std::string_view bus;
   const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));
@@ -76,6 +75,8 @@ int read_link(const nlmsghdr* header, void* out) {
       case IFLA_IFNAME: link.netdev = mnl_attr_get_str(attribute); break;
       case IFLA_ADDRESS: link.mac = mac_text(attribute); break;
       case IFLA_PERM_ADDRESS: permanent = mac_text(attribute); break;
+      // Not IFF_RUNNING, which the kernel changes at most once a second.
+      case IFLA_CARRIER: link.carrier = link.up && mnl_attr_get_u8(attribute) != 0; break;
       case IFLA_MTU: link.mtu = mnl_attr_get_u32(attribute); break;
       case IFLA_LINKINFO: link.stacked = is_stacked(attribute); break;
       case IFLA_PARENT_DEV_NAME: link.pci = mnl_attr_get_str(attribute); break;

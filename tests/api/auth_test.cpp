@@ -24,6 +24,7 @@ struct Telemetry final : api::Telemetry {
   Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
   Result<void> start_measurement(const v1::Config&) override { return {}; }
   Result<v1::Measurement> end_measurement() override { return v1::Measurement(); }
+  Result<void> take_out(const std::string&, const std::string&, uint32_t) override { return {}; }
   Result<void> identify(const std::string&, uint32_t) override { return {}; }
 };
 

@@ -40,9 +40,10 @@ std::string describe(const compile::Compiled& c) {
   for (const auto& g : c.snapshot->groups) {
     out << "group";
     for (const auto m : g.members) out << ' ' << m;
-    for (unsigned b = 0; b < 8; ++b) out << ' ' << int{g.buckets[b]};
-    out << '\n';
+    for (unsigned b = 0; b < 8; ++b) out << ' ' << int{g.table->in_force()[b]};
+    out << " by " << int{g.hash.fields} << g.hash.inner << " or " << static_cast<int>(g.failover) << '\n';
   }
+  for (const auto& g : c.plan.groups) out << "heeds links " << g.by_link << '\n';
   for (const auto& d : c.snapshot->domains)
     out << "domain " << static_cast<int>(d.comparison.start) << ' ' << int{d.comparison.ignore} << ' ' << d.window_ns << '\n';
   for (const auto d : c.snapshot->domain_of) out << int{d} << ' ';

@@ -21,6 +21,8 @@ void sluice::fuzz::parse(Bytes bytes) {
   };
   check(p.outer);
   if (p.has_inner) check(p.inner);
+  for (const bool inner : {false, true})
+    for (const unsigned fields : {1U, 0xFEU}) (void)balance_hash(packet.data(), p, {static_cast<uint8_t>(fields), inner});
   // What deduplication compares can be read.
   static const Fingerprints fingerprints;
   auto burst = std::make_unique<Burst>();

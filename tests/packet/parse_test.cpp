@@ -142,8 +142,63 @@ TEST_CASE("flow hash: both directions of a flow agree, and other flows differ") 
   CHECK(there != hash(Packet().ethernet().ipv4("198.51.100.7", "192.0.2.1").tcp(1025, 80)));
   CHECK(hash(Packet().ethernet().ipv6("2001:db8::1", "2001:db8::2").udp(53, 4242)) ==
         hash(Packet().ethernet().ipv6("2001:db8::2", "2001:db8::1").udp(4242, 53)));
-  CHECK(hash(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x2000).udp(5, 6)) ==
-        hash(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x0010).payload("the rest")));
+  // The parts of a datagram whose later ones do not know the first one's ports.
+  const auto blind = [](const Packet& packet) {
+    const auto bytes = packet.bytes();
+    return flow_hash(bytes.data(), parse(bytes).outer, false);
+  };
+  CHECK(blind(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x2000).udp(5, 6)) ==
+        blind(Packet().ethernet().ipv4("192.0.2.1", "192.0.2.2", 17, 0x0010).payload("the rest")));
+}
+
+TEST_CASE("balance hash: exactly the fields of the choice tell packets apart, in either direction, and what has none of them goes by five-tuple") {
+  namespace field = hash_field;
+  struct Shape {
+    std::string src = "10.0.0.1", dst = "10.0.0.2", mac = "02:00:00:00:00:01", other_mac = "02:00:00:00:00:02";
+    uint16_t vlan = 10, src_port = 1025, dst_port = 80;
+    uint32_t label = 16000;
+  };
+  const auto hash = [](const Shape& s, uint8_t fields) {
+    const auto bytes = Packet().ethernet(s.mac, s.other_mac).vlan(s.vlan).mpls(s.label).ipv4(s.src, s.dst).tcp(s.src_port, s.dst_port).bytes();
+    return balance_hash(bytes.data(), parse(bytes), {fields, false});
+  };
+  const Shape base;
+  const Shape back{base.dst, base.src, base.other_mac, base.mac, base.vlan, base.dst_port, base.src_port, base.label};
+  const std::pair<Shape, unsigned> others[] = {{{.src = "10.0.0.9"}, field::kFiveTuple | field::kIpPair},
+                                               {{.mac = "02:00:00:00:00:09"}, field::kMacPair},
+                                               {{.vlan = 11}, field::kVlan},
+                                               {{.src_port = 1026}, field::kFiveTuple},
+                                               {{.label = 16001}, field::kMplsLabel}};
+  for (unsigned fields = 1; fields < 32; ++fields) {
+    CAPTURE(fields);
+    const auto choice = static_cast<uint8_t>(fields);
+    CHECK(hash(base, choice) == hash(back, choice));
+    for (const auto& [other, tells] : others) CHECK((hash(other, choice) != hash(base, choice)) == ((fields & tells) != 0));
+  }
+
+  const auto tunnelled = [](const auto& add_tunnel, const std::string& inner_src, HashChoice choice) {
+    Packet p;
+    p.ethernet().ipv4("192.0.2.1", "192.0.2.2");
+    add_tunnel(p);
+    const auto bytes = p.ipv4(inner_src, "10.0.0.2").tcp(1025, 80).bytes();
+    return balance_hash(bytes.data(), parse(bytes), choice);
+  };
+  const auto gtp = [](uint32_t teid) { return [teid](Packet& p) { p.udp(2152, 2152).gtpu(teid); }; };
+  const auto gre = [](uint32_t key) { return [key](Packet& p) { p.gre({.key = key}); }; };
+  const auto vxlan = [](uint32_t vni) { return [vni](Packet& p) { p.udp(50000, 4789).vxlan(vni).ethernet(); }; };
+  const auto apart = [&](const auto& one, const auto& other, uint8_t fields) {
+    return tunnelled(one, "10.0.0.1", {fields, false}) != tunnelled(other, "10.0.0.1", {fields, false});
+  };
+  CHECK(apart(gtp(1), gtp(2), field::kGtpTeid));
+  CHECK_FALSE(apart(gtp(1), gtp(2), field::kVni));
+  CHECK(apart(gre(1), gre(2), field::kGreKey));
+  CHECK_FALSE(apart(gre(1), gre(2), field::kGtpTeid));
+  CHECK(apart(vxlan(1), vxlan(2), field::kVni));
+  // Outer headers are the same for all that a tunnel carries, inner ones are not.
+  for (const bool inner : {false, true})
+    CHECK((tunnelled(gtp(1), "10.0.0.1", {field::kFiveTuple, inner}) != tunnelled(gtp(1), "10.0.0.9", {field::kFiveTuple, inner})) == inner);
+  const auto plain = Packet().ethernet().ipv4("10.0.0.1", "10.0.0.2").tcp(1025, 80).bytes();
+  CHECK(balance_hash(plain.data(), parse(plain), {field::kGtpTeid, true}) == flow_hash(plain.data(), parse(plain).outer));
 }
 
 TEST_CASE("flow hash: a thousand flows spread over four buckets within four standard deviations") {

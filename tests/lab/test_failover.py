@@ -1,0 +1,143 @@
+"""Tool groups whose members lose their link: what moves, what is lost, and what comes home; numbered frames are the judge."""
+import collections
+import time
+import unittest
+
+from harness import Lab, Recording, finish, losses, number_of, numbered, start_generator, wait_until
+
+ENDLESS = 400_000  # more than the test takes: it ends it
+FLOWS = 50
+GROUP = {"name": "g", "members": [{"port": "tool1"}, {"port": "tool2"}, {"port": "tool3"}]}
+MAP = {"name": "all", "sources": {"ports": ["in4"]}, "default_action": "PASS", "destinations": [{"tool_group": "g"}]}
+
+
+class Failover(unittest.TestCase):
+    workers = 1
+
+    def setUp(self):
+        self.lab = Lab(network=4, tool=4, queues=self.workers, workers=self.workers)
+        self.addCleanup(self.lab.down)
+
+    def link(self, tool, state):
+        """At the far end of the cable. Nanoseconds of the wall clock when it began to be so."""
+        begin = time.time_ns()
+        self.lab.in_ns("tools", "ip", "link", "set", tool, state)
+        return begin
+
+    def members(self):
+        [group] = self.lab.get("/api/v1/status")["tool_groups"]
+        return {m["port"]: m for m in group["members"]}
+
+    def received(self):
+        return self.lab.port(self.lab.ledger(), "in4")["received"]["dequeued"]["packets"]
+
+    def more_traffic(self):
+        before = self.received()
+        wait_until("traffic", lambda: self.received() > before + 1000)
+
+    def test_only_the_flows_of_a_member_without_link_move_nothing_else_is_lost_and_they_come_home(self):
+        self.lab.configure([MAP], [GROUP])
+        recordings = {tool: Recording(self.lab, "tools", tool) for tool in ("tool1", "tool3")}
+        generator = start_generator(self.lab, "in4", numbered(ENDLESS), 4000)
+        self.more_traffic()
+        down = self.link("tool2", "down")
+        wait_until("a member that is down", lambda: self.members()["tool2"]["state"] == "DOWN")
+        members = self.members()
+        self.assertEqual((members["tool2"]["buckets"], members["tool2"]["reason"]), (0, "no link"))
+        self.assertEqual(sum(m["buckets"] for m in members.values()), 1024)
+        self.assertIn("tool group g: tool2 is down: no link", self.lab.get("/api/v1/status")["reasons"])
+        self.more_traffic()
+        self.link("tool2", "up")
+        wait_until("all members", lambda: all(m["state"] == "ACTIVE" for m in self.members().values()))
+        back = time.time_ns()
+        self.more_traffic()
+        generated = finish(generator, early=True)
+        ledger = self.lab.settled()
+        self.assertEqual(losses(self.lab.port(ledger, "in4")), 0)
+        frames = {tool: [(at, number_of(data)) for at, data in recording.stop()] for tool, recording in recordings.items()}
+        where = collections.defaultdict(list)  # of each flow: (number, tool, time), in order
+        for tool, got in frames.items():
+            for at, n in got:
+                where[n % FLOWS].append((n, tool, at))
+        moved = []
+        for flow in range(FLOWS):
+            seen = sorted(where[flow])
+            numbers = [n for n, _, _ in seen]
+            if numbers == list(range(flow, generated["sent"], FLOWS)):
+                self.assertEqual(len({tool for _, tool, _ in seen}), 1, f"flow {flow} is of a member that stayed, and moved")
+                continue
+            # Of tool2: nothing before and after, in between all to one other.
+            self.assertEqual(numbers, list(range(numbers[0], numbers[-1] + 1, FLOWS)), f"flow {flow} was lost while another had it")
+            self.assertEqual(len({tool for _, tool, _ in seen}), 1)
+            self.assertGreater(seen[0][2], down)
+            self.assertLess(seen[-1][2], back + 10**9)
+            moved.append(seen[0][2])
+        self.assertGreater(len(moved), 5)
+        print(f"failover: {(min(moved) - down) / 1e6:.1f} ms from the far end's link-down to the first moved packet, {(sorted(moved)[len(moved) // 2] - down) / 1e6:.1f} ms "
+              f"for half of {len(moved)} flows", flush=True)
+        self.assertLess(min(moved) - down, 10**9)
+        # All that is missing was sent into the dead link, and the driver says so.
+        copies = {tool: self.lab.port(ledger, tool)["copies"] for tool in ("tool1", "tool2", "tool3")}
+        self.assertEqual(sum(c["created"]["packets"] for c in copies.values()), generated["sent"])
+        for tool in ("tool1", "tool3"):
+            self.assertEqual(copies[tool]["delivered"], len(frames[tool]))
+            self.assertEqual(copies[tool]["dropped"], [])
+        far_end = int(self.lab.in_ns("tools", "cat", "/sys/class/net/tool2/statistics/rx_packets", capture_output=True, text=True).stdout)
+        self.assertEqual(copies["tool2"]["delivered"], far_end)
+        self.assertEqual(self.lab.get("/api/v1/status")["health"], "RUNNING")
+
+    def test_a_drill_takes_a_member_out_for_the_time_and_tells_what_moved_and_that_nothing_was_lost(self):
+        self.lab.configure([MAP], [GROUP])
+        generator = start_generator(self.lab, "in4", numbered(ENDLESS), 4000)
+        self.more_traffic()
+        before = self.members()
+        answer = self.lab.api("POST", "/api/v1/tool_groups/g:drill", {"member": "tool2", "milliseconds": 1000})
+        self.assertEqual(answer.status, 200, answer.body)
+        told = answer.json()
+        self.assertEqual((told["member"], told["milliseconds"], told["buckets_moved"], told["buckets_without_member"]), ("tool2", 1000, before["tool2"]["buckets"], 0))
+        took = {m["port"]: m for m in told["members"]}
+        self.assertEqual(took["tool1"]["buckets_taken"] + took["tool3"]["buckets_taken"], told["buckets_moved"])
+        self.assertEqual(took["tool2"]["copies"]["packets"], 0)
+        self.assertGreater(min(took[t]["copies"]["packets"] for t in ("tool1", "tool3")), 500)
+        self.assertEqual(told["dropped"], [])
+        self.assertEqual(self.members(), before)
+        finish(generator, early=True)
+        self.lab.settled()
+        for body, field in (({"member": "tool4"}, "member"), ({"member": "tool2", "milliseconds": 9}, "milliseconds")):
+            self.assertEqual(self.lab.api("POST", "/api/v1/tool_groups/g:drill", body).json()["errors"][0]["field"], field)
+        self.assertEqual(self.lab.api("POST", "/api/v1/tool_groups/nobody:drill", {"member": "tool2"}).status, 404)
+
+    def test_a_standby_port_takes_over_and_makes_way_and_a_drain_loses_nothing(self):
+        self.lab.configure([MAP], [{**GROUP, "failover": "STANDBY", "standby": ["tool4"]}])
+        recordings = {tool: Recording(self.lab, "tools", tool) for tool in ("tool1", "tool3", "tool4")}
+        self.assertEqual(self.members()["tool4"]["state"], "STANDBY")
+        generator = start_generator(self.lab, "in4", numbered(ENDLESS), 4000)
+        self.more_traffic()
+        self.link("tool2", "down")
+        wait_until("somebody who stands in", lambda: self.members()["tool4"]["state"] == "STANDS_IN")
+        self.assertEqual(self.members()["tool4"]["stands_in_for"], "tool2")
+        self.more_traffic()
+        self.link("tool2", "up")
+        wait_until("the standby's end", lambda: self.members()["tool4"]["state"] == "STANDBY")
+        # By hand, and back: at no moment is a packet without a tool.
+        for drained in (True, False):
+            self.more_traffic()
+            before = self.lab.port(self.lab.ledger(), "tool2")["copies"]
+            self.lab.put("/api/v1/tool_groups/g", {**GROUP, "members": [{"port": "tool1"}, {"port": "tool2", "drained": drained}, {"port": "tool3"}],
+                                                   "failover": "STANDBY", "standby": ["tool4"]})
+            self.assertEqual(self.members()["tool2"]["state"], "DRAINED" if drained else "ACTIVE")
+            self.assertEqual(self.lab.port(self.lab.ledger(), "tool2")["copies"]["dropped"], before["dropped"])
+        generated = finish(generator, early=True)
+        ledger = self.lab.settled()
+        flows = collections.defaultdict(set)
+        for tool, recording in recordings.items():
+            for _, data in recording.stop():
+                flows[tool].add(number_of(data) % FLOWS)
+        self.assertFalse(flows["tool1"] & flows["tool3"] or flows["tool4"] & (flows["tool1"] | flows["tool3"]), "flows moved that had no need to")
+        copies = {tool: self.lab.port(ledger, tool)["copies"] for tool in ("tool1", "tool2", "tool3", "tool4")}
+        self.assertEqual(sum(c["created"]["packets"] for c in copies.values()), generated["sent"])
+        self.assertEqual([c["dropped"] for c in copies.values()], [[]] * 4)
+
+
+class FailoverOfTwoWorkers(Failover):
+    workers = 2
