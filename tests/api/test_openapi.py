@@ -398,7 +398,7 @@ class Walk(Described):
         self.lab.run("start")
         self.assertEqual(self.lab.get("/api/v1/config"), config)
         wait_until("the revision", lambda: self.lab.api("GET", "/api/v1/status").status == 200 and self.lab.get("/api/v1/status")["revision"] == newest)
-        self.assertEqual(self.lab.get("/api/v1/status")["reasons"], [])
+        wait_until("a status without a fault", lambda: self.lab.get("/api/v1/status")["reasons"] == [])
 
 
 if __name__ == "__main__":
