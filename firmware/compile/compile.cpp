@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compile/availability.h"
+#include "compile/budget.h"
 #include "compile/match.h"
 #include "compile/matches.h"
 #include "compile/shadows.h"
@@ -27,13 +28,14 @@ MapTurn turn_of(const v1::Map& map) {
 class Compilation {
  public:
   Compilation(const v1::Config& config, Slots& ports, Slots& legs, Slots& maps, Slots& rules, std::vector<PortSlot>& leg_ports,
-              std::shared_ptr<const PayloadScanner>& scanner)
+              RateLimits& rate_limits, std::shared_ptr<const PayloadScanner>& scanner)
       : config_(config),
         port_slots_(ports),
         leg_slots_(legs),
         map_slots_(maps),
         rule_slots_(rules),
         leg_ports_(leg_ports),
+        rate_limits_(rate_limits),
         scanner_(scanner),
         matches_(config) {}
 
@@ -92,6 +94,10 @@ class Compilation {
                     !port.has_enabled() || port.enabled(),
                     port.has_mtu() ? port.mtu() : 1500,
                     port.busy_poll()};
+      const auto buffer = buffer_of(port, path + ".egress");
+      if (!buffer) return buffer.error();
+      plan.buffer = *buffer;
+      out_.snapshot->shapers[plan.slot] = rate_limits_.of(port.id(), port.egress().rate_limit(), kShaperBurst);
       out_.snapshot->receiving.set(plan.slot, plan.receives());
       out_.snapshot->sending.set(plan.slot, plan.sends());
       ports_.emplace(port.id(), plan);
@@ -324,6 +330,11 @@ class Compilation {
     return out;
   }
 
+  static Priority priority(v1::Priority::Value priority) {
+    if (priority == v1::Priority::HIGH) return Priority::kHigh;
+    return priority == v1::Priority::LOW ? Priority::kLow : Priority::kNormal;
+  }
+
   Result<void> destination(const v1::Destination& destination, const std::string& path, MapPlan& plan, SnapshotMap& out) {
     DestinationPlan named;
     SnapshotDestination compiled;
@@ -347,6 +358,9 @@ class Compilation {
       return invalid(path, "must name a port or a tool_group");
     }
     compiled.slice = slice(destination.operations().slice());
+    compiled.priority = priority(destination.priority());
+    compiled.limit = rate_limits_.of(plan.id + "/" + (destination.has_port() ? destination.port() : destination.tool_group()),
+                                     destination.operations().rate_limit(), kLimitBurst);
     compiled.keeps_duplicates = destination.duplicates() == v1::Duplicates::KEEP;
     if (!targets_.emplace(plan.id, destination.has_port() ? destination.port() : destination.tool_group()).second)
       return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
@@ -371,6 +385,7 @@ class Compilation {
   Slots& map_slots_;
   Slots& rule_slots_;
   std::vector<PortSlot>& leg_ports_;
+  RateLimits& rate_limits_;
   std::shared_ptr<const PayloadScanner>& scanner_;  ///< of the configuration compiled before, then of this one
   Compiled out_;
   std::vector<ClassifierMap> classifier_maps_, ingress_maps_, egress_maps_;
@@ -392,7 +407,8 @@ const PortPlan* Plan::port(PortSlot slot) const {
 }
 
 Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) {
-  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, scanner_).run(revision);
+  rate_limits_.forget_unused();
+  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_).run(revision);
 }
 
 std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {

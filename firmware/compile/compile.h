@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "compile/dedup.h"
+#include "compile/rate_limits.h"
 #include "compile/slots.h"
 #include "compile/tool_groups.h"
 #include "engine/snapshot.h"
@@ -30,6 +31,7 @@ struct PortPlan {
   bool enabled = true;
   uint32_t mtu = 1500;
   bool busy_poll = false;
+  uint32_t buffer = 0;  ///< frames that a queue of its may hold; 0: its share of what there is
   /// Packets may be longer than a frame: the port has to do with several buffers a packet.
   [[nodiscard]] bool multi_buffer() const { return mtu > kMaxSingleBufferMtu; }
   [[nodiscard]] bool receives() const { return enabled && (role == v1::PortRole::NETWORK || role == v1::PortRole::HYBRID); }
@@ -102,6 +104,7 @@ class Compiler {
   Slots maps_{0, kMaxSlots.maps};
   Slots rules_{0, kMaxSlots.rules};
   std::vector<PortSlot> leg_ports_;  ///< by leg slot
+  RateLimits rate_limits_;
   std::shared_ptr<const PayloadScanner> scanner_;
 };
 

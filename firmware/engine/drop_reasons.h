@@ -18,7 +18,9 @@ enum class PacketDrop : uint8_t {
 /// Ends of copies.
 enum class CopyDrop : uint8_t {
   kDuplicate,
+  kRateLimit,
   kToolQueueFull,
+  kPushedOut,
   kBufferQuota,
   kToolDown,
   kPortFilter,
@@ -52,10 +54,14 @@ inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
 inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
     {"duplicate", "The same packet came in before, within its deduplication domain's window.",
      "Meant, as a rule. A tool that misses packets needs a map with all ports of the domain as sources, or duplicates KEEP; the domain says what is compared."},
-    {"tool_queue_full", "The tool port's transmit ring and queue were full: more was sent to the tool than its link carries.",
-     "Narrow the maps that feed the tool, or spread the load over a tool group."},
+    {"rate_limit", "The destination's rate limit was used up.",
+     "Meant, as a rule; otherwise raise rate_limit in the operations of the map's destination."},
+    {"tool_queue_full", "The tool port's transmit ring and buffer were full: more was sent to the tool than its link, or its rate limit, lets through.",
+     "Narrow the maps that feed the tool, spread the load over a tool group, or give the port a larger egress.buffer for bursts."},
+    {"pushed_out", "The tool port's buffer was full, and a copy of a higher priority took this one's place.",
+     "Meant, as a rule: more is sent to the tool than it takes. Narrow the maps that feed it, or give the port a larger egress.buffer."},
     {"buffer_quota", "The tool held as many frames as its share of the memory allows.",
-     "Narrow the maps that feed the tool, or start sluiced with a larger --frames."},
+     "Narrow the maps that feed the tool, give the port a larger egress.buffer, or start sluiced with a larger --frames."},
     {"tool_down", "The tool port was disabled, unbound, or its device was not there.",
      "See the port's state and reason in the status; give the port a device or enable it."},
     {"egress_filter", "The filter of the tool port does not pass the packet, whatever maps say.",

@@ -59,18 +59,47 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_cl
     bench.maps[word] = 0;
   }
   for (std::size_t word = 0; word < bench.loaded_ports.size(); ++word) {
-    each(bench.loaded_ports[word], [&](unsigned bit) { queue_loads(static_cast<PortSlot>(word * 64 + bit), memory_class); });
+    each(bench.loaded_ports[word], [&](unsigned bit) { queue_loads(snapshot, static_cast<PortSlot>(word * 64 + bit), memory_class); });
     bench.loaded_ports[word] = 0;
   }
   hold_frames();
+  release_pushed_out();
 }
 
 template <class Observer>
 void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets) {
   for (const SnapshotDestination& destination : snapshot.maps[map].destinations) {
-    if (destination.port == kNoPort) distribute(snapshot, map, destination, packets);
-    else load(snapshot, map, destination, destination.port, destination.legs.front(), packets);
+    const uint64_t rest = destination.limit && floor_.limited ? keep_rate(map, destination, packets) : packets;
+    if (destination.port == kNoPort) distribute(snapshot, map, destination, rest);
+    else load(snapshot, map, destination, destination.port, destination.legs.front(), rest);
   }
+}
+
+/// Those of the packets that the destination's rate has room for, and its duplicates, which never get as far. Copies are made of the others
+/// only for the account.
+template <class Observer>
+uint64_t Pipeline<Observer>::keep_rate(uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
+  const uint64_t wanted = destination.keeps_duplicates ? packets : packets & ~floor_.bench.duplicates;
+  RateLimit& rate = *destination.limit;
+  uint64_t refused = 0;
+  const auto keep = [&](uint64_t some, uint64_t now_ns) {
+    const uint64_t claimed = rate.claim(now_ns, bytes_of(some, destination.slice));
+    uint64_t sent = 0;
+    each(some, [&](unsigned i) {
+      if (sent < claimed) sent += shaped_length(i, destination.slice);
+      else refused |= uint64_t{1} << i;
+    });
+    rate.settle(claimed, sent);
+  };
+  // Packets of one burst of a capture may be hours apart.
+  if (floor_.replay_ns) each(wanted, [&](unsigned i) { keep(uint64_t{1} << i, std::max(now(), floor_.burst.received_ns[i])); });
+  else keep(wanted, now());
+  if (refused) {
+    const uint32_t leg = destination.legs.back();
+    count<Line::kCreated>(floor_.book.leg(leg).created, count_of(refused), bytes_of(refused, destination.slice));
+    drop_copies(map, destination.port, leg, refused, destination.slice, CopyDrop::kRateLimit);
+  }
+  return packets & ~refused;
 }
 
 /// Each packet of a tool group goes to the member of its flow.
@@ -134,7 +163,7 @@ void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, const Snap
   }
   const bool loaded_before = (bench.loaded_ports[port / 64] >> port % 64 & 1) != 0;
   if (loaded_before) {
-    if (const uint64_t merged = loaded_alike(port, rest, slice)) {
+    if (const uint64_t merged = merge_loads(port, rest, slice, destination.priority)) {
       count<Line::kMerged>(account.merged, count_of(merged), bytes_of(merged, slice));
       tell(merged, [&](unsigned i) { observe_.merged(i, map, port); });
       rest &= ~merged;
@@ -143,55 +172,82 @@ void Pipeline<Observer>::load(const Snapshot& snapshot, uint32_t map, const Snap
   if (rest == 0) return;
   if (rest != packets) bytes = bytes_of(rest, slice);
   const auto position = static_cast<uint32_t>(bench.loads.size());
-  bench.loads.push_back({.packets = rest, .bytes = bytes, .leg = leg, .map = map, .next = kNoLoad, .slice = slice});
+  bench.loads.push_back({.packets = rest, .bytes = bytes, .leg = leg, .map = map, .priority = destination.priority, .next = kNoLoad, .slice = slice});
   if (loaded_before) bench.loads[bench.last_load[port]].next = position;
   else bench.first_load[port] = position;
   bench.last_load[port] = position;
   bench.loaded_ports[port / 64] |= uint64_t{1} << port % 64;
 }
 
-/// Those of the packets of which the port has a copy of the same shape already. Slices of one packet are alike if they are as long.
+/// Those of the packets of which the load has a copy of this shape. Slices of one packet are alike if they are as long.
 template <class Observer>
-uint64_t Pipeline<Observer>::loaded_alike(PortSlot port, uint64_t packets, const Slice& slice) const {
-  uint64_t alike = 0;
+uint64_t Pipeline<Observer>::alike(const Load& load, uint64_t packets, const Slice& slice) const {
+  const uint64_t both = load.packets & packets;
+  if (load.slice == slice) return both;
+  uint64_t out = 0;
+  each(both, [&](unsigned i) { out |= uint64_t{shaped_length(i, load.slice) == shaped_length(i, slice)} << i; });
+  return out;
+}
+
+/// A tool gets one copy of a packet in one shape, at the highest priority that is asked for. Returns those of the packets of which the port
+/// has such a copy already; what was loaded at a lower priority is merged into what comes now.
+template <class Observer>
+uint64_t Pipeline<Observer>::merge_loads(PortSlot port, uint64_t packets, const Slice& slice, Priority priority) {
+  uint64_t loaded = 0;
   for (uint32_t l = floor_.bench.first_load[port]; l != kNoLoad; l = floor_.bench.loads[l].next) {
-    const Load& load = floor_.bench.loads[l];
-    const uint64_t both = load.packets & packets;
-    if (load.slice == slice) alike |= both;
-    else each(both, [&](unsigned i) { alike |= uint64_t{shaped_length(i, load.slice) == shaped_length(i, slice)} << i; });
+    Load& load = floor_.bench.loads[l];
+    const uint64_t both = alike(load, packets, slice);
+    if (both == 0) continue;
+    if (load.priority <= priority) {
+      loaded |= both;
+      continue;
+    }
+    const uint64_t bytes = bytes_of(both, load.slice);
+    load.packets &= ~both;
+    load.bytes -= bytes;
+    count<Line::kMerged>(floor_.book.leg(load.leg).merged, count_of(both), bytes);
+    tell(both, [&](unsigned i) { observe_.merged(i, load.map, port); });
   }
-  return alike;
+  return loaded;
 }
 
 template <class Observer>
-void Pipeline<Observer>::queue_loads(PortSlot port, MemoryClass memory_class) {
-  const Workbench& bench = floor_.bench;
+void Pipeline<Observer>::queue_loads(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
+  Workbench& bench = floor_.bench;
   const Outlet& outlet = floor_.outlets[port];
-  const Load& first = bench.loads[bench.first_load[port]];
+  uint32_t& first_load = bench.first_load[port];
+  while (bench.loads[first_load].packets == 0 && bench.loads[first_load].next != kNoLoad) first_load = bench.loads[first_load].next;
+  const Load& first = bench.loads[first_load];
   if (first.next == kNoLoad && outlet.queue && outlet.memory_class == memory_class && (first.packets & floor_.burst.chained) == 0)
-    return queue_at_once(port, first);
+    return queue_at_once(snapshot, port, first);
   uint64_t packets = 0;
   for (uint32_t l = bench.first_load[port]; l != kNoLoad; l = bench.loads[l].next) packets |= bench.loads[l].packets;
   each(packets, [&](unsigned i) {
     for (uint32_t l = bench.first_load[port]; l != kNoLoad; l = bench.loads[l].next)
-      if (bench.loads[l].packets >> i & 1) queue_copy(port, bench.loads[l], i, memory_class);
+      if (bench.loads[l].packets >> i & 1) queue_copy(snapshot, port, bench.loads[l], i, memory_class);
   });
 }
 
-/// The common case: one load of packets of one frame each, for a queue of this worker's, by reference.
+/// The common case: one load of packets of one frame each, for a queue of this worker's, by reference. What the line has no room for joins
+/// the backlog.
 template <class Observer>
-void Pipeline<Observer>::queue_at_once(PortSlot port, const Load& load) {
+void Pipeline<Observer>::queue_at_once(const Snapshot& snapshot, PortSlot port, const Load& load) {
   const Burst& burst = floor_.burst;
   const Outlet& outlet = floor_.outlets[port];
   ToolQueue& copies = *outlet.copies;
-  const uint32_t room = std::min(kToolQueue, outlet.quota) - std::min(copies.size(), outlet.quota);
+  const uint32_t fitting = outlet.quota - std::min(copies.size(), outlet.quota);
+  const uint32_t room = takes_directly(snapshot, port) ? std::min(outlet.line_room(), fitting) : 0;
   uint64_t packets = load.packets;
   uint64_t bytes = load.bytes;
+  uint64_t later = 0;
   if (count_of(packets) > room) {
     packets = first_of(packets, room);
-    const CopyDrop reason = outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull;
-    drop_copies(load.map, port, load.leg, load.packets & ~packets, load.slice, reason);
     bytes = bytes_of(packets, load.slice);
+    later = load.packets & ~packets;
+    if (count_of(load.packets) > fitting && copies.backlog().frames_below(load.priority) == 0) {
+      later = first_of(later, fitting - room);
+      drop_copies(load.map, port, load.leg, load.packets & ~packets & ~later, load.slice, outlet.full());
+    }
   }
   count<Line::kInFlightUp>(floor_.book.leg(load.leg).in_flight, count_of(packets), bytes);
   auto& references = floor_.bench.references;
@@ -205,15 +261,16 @@ void Pipeline<Observer>::queue_at_once(PortSlot port, const Load& load) {
   if (load.slice.length == 0) push([&](unsigned i) { return burst.lengths[i]; });
   else push([&](unsigned i) { return shaped_length(i, load.slice); });
   tell(packets, [&](unsigned i) { observe_.queued(i, load.map, port, shaped_length(i, load.slice)); });
+  each(later, [&](unsigned i) { queue_copy(snapshot, port, load, i, outlet.memory_class); });
 }
 
 /// One copy: of one frame or several, into this worker's queue or to the worker that has the port's queue, by reference or, into memory
 /// of another class, by a copy that all tools of that class share.
 template <class Observer>
-void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i, MemoryClass memory_class) {
+void Pipeline<Observer>::queue_copy(const Snapshot& snapshot, PortSlot port, const Load& load, unsigned i, MemoryClass memory_class) {
   const Burst& burst = floor_.burst;
   Workbench& bench = floor_.bench;
-  const Outlet& outlet = floor_.outlets[port];
+  Outlet& outlet = floor_.outlets[port];
   const uint32_t bytes = shaped_length(i, load.slice);
   const auto drop = [&](CopyDrop reason) { drop_copies(load.map, port, load.leg, uint64_t{1} << i, load.slice, reason); };
 
@@ -228,18 +285,19 @@ void Pipeline<Observer>::queue_copy(PortSlot port, const Load& load, unsigned i,
     size = cut_chain(copied->frames[0], std::span(copied->frames).subspan(1, copied->size - 1U), bytes, frames);
   }
   if (outlet.queue) {
-    if (outlet.copies->size() + size > outlet.quota)
-      return drop(outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull);
-    if (outlet.copies->room() < size) return drop(CopyDrop::kToolQueueFull);
+    if (!make_room(outlet, size, load.priority)) return drop(outlet.full());
   } else if (!floor_.peers[outlet.owner]->takes_copy(size)) {
     return drop(CopyDrop::kHandoverFull);
   }
+  const bool directly = outlet.queue && takes_directly(snapshot, port) && outlet.line_room() >= size;
   for (unsigned f = 0; f < size; ++f) {
     const bool last = f + 1 == size;
-    if (outlet.queue) outlet.copies->push(frames[f], {load.leg, bytes, floor_.worker, !last});
+    const CopyNote note(load.leg, bytes, floor_.worker, !last);
+    if (directly) outlet.copies->push(frames[f], note);
+    else if (outlet.queue) outlet.copies->backlog().push(load.priority, frames[f], note);
     else
       floor_.peers[outlet.owner]->pass(
-          PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = bytes, .port = port, .loan = outlet.loan, .last = last});
+          PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = bytes, .port = port, .loan = outlet.loan, .priority = load.priority, .last = last});
     if (copied) ++copied->references[f];
     else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
   }

@@ -1,6 +1,7 @@
 // A worker's floor: everything it owns and works with. The control thread changes it only between bursts (Worker::between_bursts).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -37,6 +38,13 @@ struct Outlet {
   uint32_t max_length = UINT32_MAX;  ///< bytes of the longest packet that the port takes
   uint32_t quota = kToolQueue;       ///< frames that its queue may hold
   Loan loan = 0;                     ///< this opening of the port
+  /// Frames that the line has room for: it has half of what the port may hold, for what is in it no priority overtakes. With queue.
+  [[nodiscard]] uint32_t line_room() const {
+    const uint32_t most = std::min(kLine, quota / 2);
+    return most - std::min(copies->in_line(), most);
+  }
+  /// Why a copy is lost that finds no room.
+  [[nodiscard]] CopyDrop full() const { return quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull; }
 };
 
 /// Copies of a port that was closed: the kernel may still read their frames.
@@ -51,7 +59,8 @@ struct Load {
   uint64_t packets;  ///< a bit each
   uint64_t bytes;    ///< of all of them together, as shaped
   uint32_t leg;
-  uint32_t map;   ///< position in Snapshot::maps
+  uint32_t map;  ///< position in Snapshot::maps
+  Priority priority;
   uint32_t next;  ///< the port's next load in the workbench; kNoLoad: none
   Slice slice;
 };
@@ -88,6 +97,9 @@ struct Workbench {
     std::array<Frame, kMaxChain> frames;
   };
   std::vector<Copied> copied;
+  /// Frames of copies that gave way in a full buffer, and who counts their references: given back once the burst's own are counted.
+  std::vector<std::pair<uint32_t, uint32_t>> pushed_out;
+  static constexpr std::size_t kMostPushedOut = 16384;
 };
 
 struct Floor {
@@ -110,6 +122,7 @@ struct Floor {
   Fragments fragments;
   std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
+  bool limited = true;                 ///< rates are kept; false: an explained packet uses up nothing
   /// By domain, in the place of the snapshot's: what an explained packet is compared with, so that it leaves no trace. Empty: the snapshot's.
   std::vector<std::unique_ptr<DedupMemory>> dedup_apart;
   Workbench bench;

@@ -52,7 +52,7 @@ template <class Observer>
 bool Pipeline<Observer>::release_fragments(const Snapshot& snapshot) {
   auto& waiting = floor_.fragments.waiting();
   if (waiting.empty()) return false;
-  const uint64_t now = floor_.replay_ns ? *floor_.replay_ns : monotonic_ns();
+  const uint64_t now = this->now();
   if (!floor_.fragments.any_due(now)) return false;
   Burst& burst = floor_.burst;
   burst.clear();

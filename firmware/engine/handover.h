@@ -9,12 +9,15 @@
 
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/cache_line.h"
+#include "engine/backlog.h"
 #include "packet/frame.h"
 #include "port/frame_pool.h"
 
@@ -26,6 +29,7 @@ class SpscRing {
  public:
   explicit SpscRing(uint32_t capacity) : capacity_(capacity), slots_(std::make_unique_for_overwrite<T[]>(capacity)) {}
 
+  [[nodiscard]] uint32_t capacity() const { return capacity_; }
   /// Writer: free slots, at most those that it knows of unless they are fewer than `wanted`.
   uint32_t room(uint32_t wanted) {
     if (capacity_ - (pushed_ - known_popped_) < wanted) known_popped_ = popped_shared_.load(std::memory_order_acquire);
@@ -82,6 +86,7 @@ struct PassedCopy {
   uint32_t bytes;  ///< of the whole copy
   PortSlot port;
   Loan loan;  ///< the opening of the port that it was meant for
+  Priority priority;
   bool last;  ///< no more frames of this copy follow
 };
 
@@ -89,11 +94,15 @@ struct PassedCopy {
 struct Lane {
   static constexpr uint32_t kPackets = 4096;
   static constexpr uint32_t kCopies = 8192;
-  /// As many as the other side may owe: what a worker has with another one never exceeds it, so that a return always finds room.
-  static constexpr uint32_t kReturns = 65536;
+  /// Returns at least: as many as the other side may owe. What a worker has with another one never exceeds it, so that a return always
+  /// finds room.
+  static constexpr uint32_t kLeastReturns = 65536;
+  /// Twice the frames of a worker are more than the queues of all its tool ports may hold together (compile/budget.h): a tool that stands
+  /// still does not fill the lane.
+  explicit Lane(uint32_t frames_per_worker = 0) : returns(std::max(std::bit_ceil(2 * frames_per_worker), kLeastReturns)) {}
   SpscRing<PassedFrame> packets{kPackets};
   SpscRing<PassedCopy> copies{kCopies};
-  SpscRing<uint32_t> returns{kReturns};
+  SpscRing<uint32_t> returns;
 };
 
 /// Wakes a worker that sleeps.
@@ -119,8 +128,8 @@ class Peer {
 
   [[nodiscard]] uint32_t worker() const { return worker_; }
   /// Whether a packet or copy of so many frames can be handed over.
-  [[nodiscard]] bool takes_packet(uint32_t frames) { return owed_ + frames <= Lane::kReturns && to_.packets.room(frames) >= frames; }
-  [[nodiscard]] bool takes_copy(uint32_t frames) { return owed_ + frames <= Lane::kReturns && to_.copies.room(frames) >= frames; }
+  [[nodiscard]] bool takes_packet(uint32_t frames) { return owed_ + frames <= from_.returns.capacity() && to_.packets.room(frames) >= frames; }
+  [[nodiscard]] bool takes_copy(uint32_t frames) { return owed_ + frames <= from_.returns.capacity() && to_.copies.room(frames) >= frames; }
   void pass(const PassedFrame& frame) { to_.packets.push(frame), ++owed_; }
   void pass(const PassedCopy& copy) { to_.copies.push(copy), ++owed_; }
   /// One frame that came from there is done with. There is always room.

@@ -94,12 +94,13 @@ bool Pipeline<Observer>::process_passed(const Snapshot& snapshot) {
 
 /// What other workers have for tool ports whose queues are this one's.
 template <class Observer>
-bool Pipeline<Observer>::take_copies() {
+bool Pipeline<Observer>::take_copies(const Snapshot& snapshot) {
   bool worked = false;
   for (auto& peer : floor_.peers) {
     if (!peer) continue;
     while (peer->copies().front()) {
-      take_copy(*peer);
+      take_copy(snapshot, *peer);
+      release_pushed_out();
       worked = true;
     }
     peer->copies().done();
@@ -108,7 +109,7 @@ bool Pipeline<Observer>::take_copies() {
 }
 
 template <class Observer>
-void Pipeline<Observer>::take_copy(Peer& peer) {
+void Pipeline<Observer>::take_copy(const Snapshot& snapshot, Peer& peer) {
   std::array<Frame, kMaxChain> frames;
   unsigned size = 0;
   PassedCopy last{};
@@ -119,17 +120,20 @@ void Pipeline<Observer>::take_copy(Peer& peer) {
   }
   Outlet& outlet = floor_.outlets[last.port];
   const bool closed = !outlet.queue || outlet.loan != last.loan;
-  const bool full = !closed && (outlet.copies->room() < size || outlet.copies->size() + size > outlet.quota);
-  if (closed || full) {
-    const CopyDrop by_size = outlet.quota < kToolQueue ? CopyDrop::kBufferQuota : CopyDrop::kToolQueueFull;
-    const CopyDrop reason = closed ? CopyDrop::kPortClosed : by_size;
+  if (closed || !make_room(outlet, size, last.priority)) {
+    const CopyDrop reason = closed ? CopyDrop::kPortClosed : outlet.full();
     LegCounters& account = floor_.book.leg(last.leg);
     uncount<Line::kInFlightDown>(account.in_flight, 1, last.bytes);
     count<Line::kCopyDropped>(account.dropped[static_cast<unsigned>(reason)], 1, last.bytes);
     for (unsigned f = 0; f < size; ++f) peer.give_back(frames[f].index);
     return;
   }
-  for (unsigned f = 0; f < size; ++f) outlet.copies->push(frames[f], {last.leg, last.bytes, peer.worker(), f + 1 < size});
+  const bool directly = takes_directly(snapshot, last.port) && outlet.line_room() >= size;
+  for (unsigned f = 0; f < size; ++f) {
+    const CopyNote note(last.leg, last.bytes, peer.worker(), f + 1 < size);
+    if (directly) outlet.copies->push(frames[f], note);
+    else outlet.copies->backlog().push(last.priority, frames[f], note);
+  }
 }
 
 /// A reference ended here; the worker that counts it hears of it.

@@ -1,6 +1,5 @@
 #include "engine/pipeline.h"
 
-#include "base/clock.h"
 #include "engine/fan_out_stage.h"
 #include "engine/fragment_stage.h"
 #include "engine/handover_stage.h"
@@ -24,8 +23,8 @@ bool Pipeline<Observer>::run_once(const Snapshot& snapshot) {
   }
   worked |= process_passed(snapshot);
   worked |= release_fragments(snapshot);
-  worked |= take_copies();
-  worked |= transmit();
+  worked |= take_copies(snapshot);
+  worked |= transmit(snapshot);
   kick();
   flush_peers();
   return worked;
@@ -61,7 +60,7 @@ void Pipeline<Observer>::decide(const Snapshot& snapshot, PortSlot port, MemoryC
   if (floor_.measurement) floor_.measurement->look_at(floor_.burst, port);
   select(snapshot, port);
   fan_out(snapshot, memory_class);
-  transmit();
+  transmit(snapshot);
 }
 
 /// Port rules that bind whatever maps say.

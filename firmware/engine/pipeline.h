@@ -3,6 +3,7 @@
 
 #include <bit>
 
+#include "base/clock.h"
 #include "engine/floor.h"
 #include "engine/observer.h"
 #include "engine/snapshot.h"
@@ -27,8 +28,10 @@ class Pipeline {
   void drain(PortSlot port);
   /// A tool port is about to be closed: what it has sent by now is counted, the rest keeps its frames until give_up().
   void detain(PortSlot port);
-  /// The kernel reads and writes nothing of this opening of a port any more: its copies end as `port_closed`, its frames are free.
-  void give_up(Loan loan);
+  /// The kernel reads and writes nothing of this opening of a port any more: its copies end as `port_closed`, its frames are free. False:
+  /// there are more, call again; packets are not to wait for all of a large buffer.
+  bool give_up(Loan loan);
+  static constexpr unsigned kGivenUpAtOnce = 16384;  ///< frames
 
   [[nodiscard]] Observer& observer() { return observe_; }
 
@@ -53,20 +56,22 @@ class Pipeline {
   void hand_over(const Inlet& inlet);
   bool take_returns();
   bool process_passed(const Snapshot& snapshot);
-  bool take_copies();
-  void take_copy(Peer& peer);
+  bool take_copies(const Snapshot& snapshot);
+  void take_copy(const Snapshot& snapshot, Peer& peer);
   void flush_peers();
   void release(uint32_t frame, uint32_t holder);
 
   // fan_out_stage.h
   void fan_out(const Snapshot& snapshot, MemoryClass memory_class);
   void send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets);
+  uint64_t keep_rate(uint32_t map, const SnapshotDestination& destination, uint64_t packets);
   void distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets);
   void load(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, PortSlot port, uint32_t leg, uint64_t packets);
-  [[nodiscard]] uint64_t loaded_alike(PortSlot port, uint64_t packets, const Slice& slice) const;
-  void queue_loads(PortSlot port, MemoryClass memory_class);
-  void queue_at_once(PortSlot port, const Load& load);
-  void queue_copy(PortSlot port, const Load& load, unsigned i, MemoryClass memory_class);
+  [[nodiscard]] uint64_t alike(const Load& load, uint64_t packets, const Slice& slice) const;
+  uint64_t merge_loads(PortSlot port, uint64_t packets, const Slice& slice, Priority priority);
+  void queue_loads(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
+  void queue_at_once(const Snapshot& snapshot, PortSlot port, const Load& load);
+  void queue_copy(const Snapshot& snapshot, PortSlot port, const Load& load, unsigned i, MemoryClass memory_class);
   Workbench::Copied* copy_into(MemoryClass memory_class, unsigned i);
   void hold_frames();
   void drop_copies(uint32_t map, PortSlot port, uint32_t leg, uint64_t packets, const Slice& slice, CopyDrop reason);
@@ -74,9 +79,15 @@ class Pipeline {
     return sliced_length(slice, floor_.burst.parsed[i], floor_.burst.lengths[i]);
   }
   [[nodiscard]] uint64_t bytes_of(uint64_t packets, const Slice& slice);
+  /// For intervals.
+  [[nodiscard]] uint64_t now() const { return floor_.replay_ns ? *floor_.replay_ns : monotonic_ns(); }
 
   // transmit_stage.h
-  bool transmit();
+  [[nodiscard]] bool takes_directly(const Snapshot& snapshot, PortSlot port) const;
+  [[nodiscard]] bool make_room(Outlet& outlet, uint32_t frames, Priority priority);
+  void release_pushed_out();
+  bool advance(const Snapshot& snapshot, PortSlot port);
+  bool transmit(const Snapshot& snapshot);
   void kick();
   bool collect_completions();
   bool collect_completions_of(PortSlot port);

@@ -7,10 +7,12 @@
 #include <memory>
 #include <vector>
 
+#include "engine/backlog.h"
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
 #include "engine/dedup/domain.h"
 #include "engine/distribute.h"
+#include "engine/rate_limit.h"
 #include "engine/transform/slice.h"
 #include "port/frame_pool.h"
 
@@ -24,6 +26,8 @@ struct SnapshotDestination {
   uint32_t group = 0;
   Slice slice;
   bool keeps_duplicates = false;
+  Priority priority = Priority::kNormal;
+  std::shared_ptr<RateLimit> limit;  ///< null: none
   std::vector<uint32_t> legs;
 };
 
@@ -55,6 +59,7 @@ struct Snapshot {
   bool balances_by_ports = false;  ///< some group does: fragments are kept with their flow
   Classifier classifier;
   PortFilters ingress, egress;
+  std::array<std::shared_ptr<RateLimit>, kMaxPorts> shapers;  ///< by slot of a tool port: how fast its copies leave; null: as its link takes them
   std::vector<DedupDomain> domains;
   std::array<uint8_t, kMaxPorts> domain_of;  ///< position in domains, by the slot of the port that received; kNoDomain
   SlotCounts used;

@@ -1,5 +1,6 @@
-// Copies on their way out of one tool port, in order: [posted, waiting). One ring serves both, because a copy that is posted is the
-// oldest that waited. An entry is a frame; a copy of several frames has an entry for each, of which the last carries its account.
+// Copies on their way out of one tool port: the line, [posted, waiting), in the order in which they leave, and behind it the backlog, by
+// priority. One ring serves both parts of the line, because a copy that is posted is the oldest that waited. An entry is a frame; a copy of
+// several frames has an entry for each, of which the last carries its account.
 #pragma once
 
 #include <array>
@@ -10,48 +11,44 @@
 #include <span>
 #include <tuple>
 
+#include "engine/backlog.h"
 #include "packet/frame.h"
 
 namespace sluice {
 
-/// Frames that one tool port of one worker may hold, posted and waiting together.
+/// Frames that one tool port of one worker may hold, if nobody says otherwise.
 inline constexpr uint32_t kToolQueue = 4096;
+/// Frames of them in the line at most, as many as a transmit ring has descriptors: what is in it no priority overtakes any more.
+inline constexpr uint32_t kLine = 2048;
 
 /// Worker-private.
 class ToolQueue {
  public:
-  /// What an entry's end means for the account.
-  class Note {
-   public:
-    Note() = default;
-    /// bytes: of the whole copy, below 2^24. holder: the worker that counts the frame's references, below 2^7. more: further frames of the
-    /// copy follow; the last one carries its account.
-    Note(uint32_t leg_slot, uint32_t bytes, uint32_t holder, bool more = false) : leg(leg_slot), packed_(bytes << 8 | holder << 1 | more) {}
-    [[nodiscard]] uint32_t bytes() const { return packed_ >> 8; }
-    [[nodiscard]] uint32_t holder() const { return packed_ >> 1 & 0x7FU; }
-    [[nodiscard]] bool more() const { return (packed_ & 1) != 0; }
-    uint32_t leg = 0;
-
-   private:
-    uint32_t packed_ = 0;
-  };
+  using Note = CopyNote;
   struct Entry {
     uint32_t frame = 0;
     Note note;
   };
 
-  ToolQueue() : frames_(std::make_unique<Frame[]>(kToolQueue)), notes_(std::make_unique<Note[]>(kToolQueue)) {}
+  /// Room for so many frames in all.
+  explicit ToolQueue(uint32_t frames = kToolQueue)
+      : frames_(std::make_unique<Frame[]>(kLine)), notes_(std::make_unique<Note[]>(kLine)), backlog_(frames) {}
 
-  /// Frames in it.
-  [[nodiscard]] uint32_t size() const { return tail_ - head_; }
-  [[nodiscard]] uint32_t room() const { return kToolQueue - size(); }
+  /// What waits for the line to have room.
+  [[nodiscard]] Backlog& backlog() { return backlog_; }
+  /// Frames in line and backlog.
+  [[nodiscard]] uint32_t size() const { return in_line() + backlog_.frames(); }
+  [[nodiscard]] uint32_t in_line() const { return tail_ - head_; }
+  /// Frames that the line has room for.
+  [[nodiscard]] uint32_t room() const { return kLine - in_line(); }
   [[nodiscard]] uint32_t posted() const { return posted_ - head_; }
+  /// In the line.
   [[nodiscard]] uint32_t waiting() const { return tail_ - posted_; }
-  [[nodiscard]] bool empty() const { return tail_ == head_; }
+  [[nodiscard]] bool empty() const { return size() == 0; }
   /// Entries that were ever completed, modulo 2^32.
   [[nodiscard]] uint32_t completed() const { return head_; }
 
-  /// Requires room() > 0; for a copy of several frames, kMaxChain at most, room for all of them.
+  /// Into the line. Requires room() > 0; for a copy of several frames, kMaxChain at most, room for all of them.
   void push(const Frame& frame, Note note) {
     const uint32_t at_tail = at(tail_++);
     frames_[at_tail] = frame;
@@ -59,7 +56,7 @@ class ToolQueue {
     chained_waiting_ += note.more();
   }
 
-  /// Pushes a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note. Requires room() for all of them.
+  /// Into the line: a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note. Requires room() for all of them.
   void push_each(uint64_t packets, auto&& entry) {
     uint32_t tail = tail_;  // a register: the stores below might be to this object, as far as the compiler knows
     for (; packets != 0; packets &= packets - 1) {
@@ -77,7 +74,7 @@ class ToolQueue {
   [[nodiscard]] Next next_to_post() {
     const uint32_t first = at(posted_);
     if (chained_waiting_ > 0) return next_beside_chains();
-    const uint32_t to_end = kToolQueue - first;
+    const uint32_t to_end = kLine - first;
     return {{&frames_[first], waiting() < to_end ? waiting() : to_end}, false};
   }
   void mark_posted(uint32_t count) {
@@ -102,6 +99,10 @@ class ToolQueue {
   }
   /// The oldest entry whatever its state, taken out: for a port that is closed. Requires !empty().
   Entry abandon() {
+    if (in_line() == 0) {
+      const auto [frame, note] = backlog_.take_frame(backlog_.lowest());
+      return {frame.index, note};
+    }
     const Entry entry{frames_[at(head_)].index, notes_[at(head_)]};
     if (head_ == posted_) mark_posted(1);
     ++head_;
@@ -109,7 +110,7 @@ class ToolQueue {
   }
 
  private:
-  static constexpr uint32_t at(uint32_t position) { return position & (kToolQueue - 1); }
+  static constexpr uint32_t at(uint32_t position) { return position & (kLine - 1); }
 
   /// The overtaken entries move up by one.
   std::optional<Note> complete_out_of_order(uint32_t frame) {
@@ -128,7 +129,7 @@ class ToolQueue {
 
   Next next_beside_chains() {
     uint32_t count = 0;
-    while (count < waiting() && !notes_[at(posted_ + count)].more() && at(posted_ + count) + 1 != kToolQueue) ++count;
+    while (count < waiting() && !notes_[at(posted_ + count)].more() && at(posted_ + count) + 1 != kLine) ++count;
     if (count > 0) return {{&frames_[at(posted_)], count}, false};
     for (bool last = false; !last; ++count) {
       chain_[count] = frames_[at(posted_ + count)];
@@ -144,6 +145,7 @@ class ToolQueue {
   uint32_t tail_ = 0;
   uint32_t chained_waiting_ = 0;          ///< waiting entries that are followed by more of their copy
   std::array<Frame, kMaxChain> chain_{};  ///< one copy's frames in one piece
+  Backlog backlog_;
 };
 
 }  // namespace sluice

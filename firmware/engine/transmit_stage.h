@@ -6,12 +6,61 @@
 
 namespace sluice {
 
+/// Whether copies for this worker's queue of the port go into its line: nothing is in front of them, and no rate is to be kept.
+template <class Observer>
+bool Pipeline<Observer>::takes_directly(const Snapshot& snapshot, PortSlot port) const {
+  return floor_.outlets[port].copies->backlog().empty() && (!snapshot.shapers[port] || !floor_.limited);
+}
+
+/// Room for so many frames in the port's buffer; if it is full, at the cost of the oldest copies of the lowest priority.
+template <class Observer>
+bool Pipeline<Observer>::make_room(Outlet& outlet, uint32_t frames, Priority priority) {
+  ToolQueue& copies = *outlet.copies;
+  if (copies.size() + frames <= outlet.quota) return true;
+  auto& pushed_out = floor_.bench.pushed_out;
+  Backlog& backlog = copies.backlog();
+  const uint32_t missing = copies.size() + frames - outlet.quota;
+  if (backlog.frames_below(priority) < missing || pushed_out.size() + missing + kMaxChain > Workbench::kMostPushedOut) return false;
+  while (copies.size() + frames > outlet.quota) {
+    backlog.take(backlog.lowest(), [&](const Frame& frame, CopyNote note) {
+      pushed_out.emplace_back(frame.index, note.holder());
+      if (note.more()) return;
+      LegCounters& account = floor_.book.leg(note.leg);
+      uncount<Line::kInFlightDown>(account.in_flight, 1, note.bytes());
+      count<Line::kCopyDropped>(account.dropped[static_cast<unsigned>(CopyDrop::kPushedOut)], 1, note.bytes());
+    });
+  }
+  return true;
+}
+
+template <class Observer>
+void Pipeline<Observer>::release_pushed_out() {
+  for (const auto& [frame, holder] : floor_.bench.pushed_out) release(frame, holder);
+  floor_.bench.pushed_out.clear();
+}
+
+/// From the backlog into the line, as far as the line has room and the port's rate allows.
+template <class Observer>
+bool Pipeline<Observer>::advance(const Snapshot& snapshot, PortSlot port) {
+  Outlet& outlet = floor_.outlets[port];
+  ToolQueue& copies = *outlet.copies;
+  Backlog& backlog = copies.backlog();
+  RateLimit* const rate = floor_.limited ? snapshot.shapers[port].get() : nullptr;
+  const uint64_t claimed = rate ? rate->claim(now(), backlog.bytes()) : backlog.bytes();
+  uint64_t sent = 0;
+  while (sent < claimed && outlet.line_room() >= kMaxChain)
+    sent += backlog.take(backlog.next(), [&](const Frame& frame, CopyNote note) { copies.push(frame, note); });
+  if (rate) rate->settle(claimed, sent);
+  return sent > 0;
+}
+
 /// What waits goes into the tx rings as far as they have room; the rest keeps its place.
 template <class Observer>
-bool Pipeline<Observer>::transmit() {
+bool Pipeline<Observer>::transmit(const Snapshot& snapshot) {
   bool worked = false;
   for (const PortSlot port : floor_.open_outlets) {
     Outlet& outlet = floor_.outlets[port];
+    if (!outlet.copies->backlog().empty()) worked |= advance(snapshot, port);
     while (outlet.copies->waiting() > 0) {
       const auto next = outlet.copies->next_to_post();
       const auto wanted = static_cast<unsigned>(next.frames.size());
@@ -80,10 +129,12 @@ void Pipeline<Observer>::detain(PortSlot port) {
 }
 
 template <class Observer>
-void Pipeline<Observer>::give_up(Loan loan) {
+bool Pipeline<Observer>::give_up(Loan loan) {
+  unsigned most = kGivenUpAtOnce;
   for (auto& detained : floor_.detained) {
     if (detained.loan != loan) continue;
     while (!detained.copies->empty()) {
+      if (most-- == 0) return false;
       const ToolQueue::Entry entry = detained.copies->abandon();
       if (!entry.note.more()) {
         LegCounters& account = floor_.book.leg(entry.note.leg);
@@ -95,6 +146,7 @@ void Pipeline<Observer>::give_up(Loan loan) {
   }
   std::erase_if(floor_.detained, [loan](const Detained& d) { return d.loan == loan; });
   floor_.pool.reclaim(loan);
+  return true;
 }
 
 }  // namespace sluice

@@ -135,6 +135,8 @@ int run(const Options& options) {
   const v1::Config config = load_config(options.config);
   compile::Compiler compiler;
   const compile::Compiled compiled = must(compiler.compile(config, 1));
+  // A capture takes packets as fast as they come; what destinations are limited to is kept, on the captures' own time.
+  compiled.snapshot->shapers.fill(nullptr);
   const auto dedup_bytes = must(compile::share_dedup_memory(compiled.plan.domains, kDedupMemory));
   must(compile::give_dedup_memory(*compiled.snapshot, compiled.plan.domains, dedup_bytes, false));
   const FrameLayout layout{.workers = 1, .frames_per_worker = kFrames};

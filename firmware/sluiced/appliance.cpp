@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "compile/oversubscription.h"
 #include "compile/packet_of.h"
 #include "compile/report.h"
 #include "engine/pipeline.h"
@@ -46,7 +47,7 @@ void Appliance::connect_workers() {
   const auto count = static_cast<uint32_t>(workers_.size());
   if (count == 1) return;
   for (uint32_t from = 0; from < count; ++from)
-    for (uint32_t to = 0; to < count; ++to) lanes_.push_back(from == to ? nullptr : std::make_unique<Lane>());
+    for (uint32_t to = 0; to < count; ++to) lanes_.push_back(from == to ? nullptr : std::make_unique<Lane>(options_.frames_per_worker));
   for (uint32_t w = 0; w < count; ++w)
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       for (uint32_t other = 0; other < count; ++other)
@@ -74,6 +75,9 @@ Result<v1::Prepared> Appliance::prepare(uint64_t revision, const v1::Config& con
   out.mutable_cost()->MergeFrom(compile::cost_of(*compiled, *shares));
   out.mutable_cost()->set_compile_microseconds((monotonic_ns() - begin) / 1000);
   for (const auto& warning : compiled->warnings) out.add_warnings(warning);
+  if (const auto links = system::list_links(); links && !committed)
+    for (const auto& warning : compile::oversubscriptions(*compiled, [&](const auto& port) { return Panel::speed_of(port, *links); }))
+      out.add_warnings(warning);
   if (dry_run) return out;
   if (auto r = compile::give_dedup_memory(*compiled->snapshot, compiled->plan.domains, *dedup_bytes, options_.workers > 1,
                                           publisher_.current()->domains, plan_.domains);
@@ -315,6 +319,7 @@ Result<v1::Explanation> Appliance::explain(const v1::Explain& request) const {
   const FrameMemory memory(layout.total(), kChunkShift);
   Floor floor(layout, 0);
   floor.pool.add(MemoryClass::kCopy);
+  floor.limited = false;
   MemoryPort inlet(memory);
   std::vector<std::unique_ptr<MemoryPort>> outlets;
   floor.inlets.push_back({.port = from->slot, .queue = &inlet});

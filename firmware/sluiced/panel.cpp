@@ -157,16 +157,26 @@ void Panel::restart_stalled(const compile::Plan& plan, const compile::Shares& sh
 
 void Panel::set_shares(const compile::Shares& shares) {
   if (shares == shares_) return;
-  shares_ = shares;
-  for (uint32_t w = 0; w < workers_.size(); ++w)
+  const compile::Shares before = std::exchange(shares_, shares);
+  for (uint32_t w = 0; w < workers_.size(); ++w) {
+    std::map<PortSlot, Backlog::Store> larger;  // memory is got and given back here: packets do not wait for it
+    for (const auto& [id, state] : ports_) {
+      if (!state.open || w >= state.open->queues.size()) continue;
+      const auto& plan = state.open->plan;
+      if (shares.of(plan).queue > before.of(plan).queue) larger.emplace(plan.slot, shares.of(plan).queue);
+    }
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       for (const auto& [id, state] : ports_) {
         if (!state.open) continue;
-        const compile::Share& share = shares.of(state.open->plan);
-        floor.outlets[state.open->plan.slot].quota = share.queue;
+        const compile::Share share = shares.of(state.open->plan);
+        Outlet& outlet = floor.outlets[state.open->plan.slot];
+        outlet.quota = share.queue;
+        const auto store = larger.find(state.open->plan.slot);
+        if (store != larger.end() && outlet.copies) outlet.copies->backlog().move_into(store->second);
         if (w < state.open->queues.size()) state.open->queues[w]->set_fill_reserve(share.fill);
       }
     });
+  }
 }
 
 void Panel::try_open(const compile::PortPlan& plan, const system::Link& link, const compile::Shares& shares, State& state) {
@@ -297,6 +307,7 @@ void Panel::hand_over(Open& port, const compile::Share& share, XdpProgram& progr
   const auto queues = static_cast<uint32_t>(port.queues.size());
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     XskPort* queue = w < queues ? port.queues[w].get() : nullptr;
+    auto copies = queue ? std::make_unique<ToolQueue>(share.queue) : nullptr;
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       floor.pool.add(port.memory_class);
       if (plan.receives() && queue) {
@@ -307,7 +318,7 @@ void Panel::hand_over(Open& port, const compile::Share& share, XdpProgram& progr
       if (!plan.sends()) return;
       floor.outlets[plan.slot] = {.open = true,
                                   .queue = queue,
-                                  .copies = queue ? std::make_unique<ToolQueue>() : nullptr,
+                                  .copies = std::move(copies),
                                   .owner = w % queues,
                                   .memory_class = port.memory_class,
                                   .max_length = plan.mtu + compile::kLinkHeader,
@@ -359,7 +370,8 @@ bool Panel::reclaim() {
 
 void Panel::give_up(const Closing& closing) {
   for (auto& worker : workers_)
-    worker->between_bursts([&closing](Floor&, Pipeline<Unwatched>& pipeline) { pipeline.give_up(closing.loan); });
+    for (bool done = false; !done;)
+      worker->between_bursts([&](Floor&, Pipeline<Unwatched>& pipeline) { done = pipeline.give_up(closing.loan); });
 }
 
 }  // namespace sluice

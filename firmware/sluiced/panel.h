@@ -33,6 +33,8 @@ class Panel {
   /// What of a plan the devices that are there can't do, known without touching them: an MTU that needs several buffers a packet, a port on
   /// the management port's device.
   [[nodiscard]] Result<void> check(const compile::Plan& plan) const;
+  /// Bits per second of a port's link, by the device that is there; 0: not known.
+  [[nodiscard]] static uint64_t speed_of(const compile::PortPlan& port, const std::vector<system::Link>& links);
   /// Opens the ports that are new in this plan and whose devices no open port has; touches no other. Before the plan is in force.
   void open_new(const compile::Plan& plan, const compile::Shares& shares);
   /// Opens, closes and re-opens ports until they are as planned, as far as the devices are there. Ports that stay are not touched.

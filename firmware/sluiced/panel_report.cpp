@@ -70,6 +70,11 @@ void Panel::report_devices(const compile::Plan& plan, const std::vector<system::
   }
 }
 
+uint64_t Panel::speed_of(const compile::PortPlan& port, const std::vector<system::Link>& links) {
+  const auto* link = system::find_device(links, port.device);
+  return link ? uint64_t{system::speed_of(link->netdev)} * 1'000'000 : 0;
+}
+
 std::string Panel::fault_of(const compile::PortPlan& port, const std::vector<system::Link>& links, bool by_link) const {
   if (!port.enabled) return "the port is disabled";
   const auto* link = system::find_device(links, port.device);

@@ -86,7 +86,7 @@ class Api(Described):
                 self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 
     def test_what_the_engine_cannot_do_yet_is_refused_as_not_available(self):
-        for field, change in (("destinations[0].priority", {"destinations": [{"port": "tool1", "priority": "HIGH"}]}),
+        for field, change in (("destinations[0].operations.mask[0]", {"destinations": [{"port": "tool1", "operations": {"mask": [{"anchor": "L3", "length": 4}]}}]}),
                               ("destinations[0].operations.sample", {"destinations": [{"port": "tool1", "operations": {"sample": {"one_in": 2}}}]})):
             self.assertEqual(self.refused(422, field, "PUT", "/api/v1/maps/m", {**MAP, **change})["code"], "NOT_AVAILABLE")
 

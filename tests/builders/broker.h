@@ -65,8 +65,12 @@ class Broker {
     std::erase(floor.open_outlets, plan.slot);
     if (plan.receives()) floor.inlets.push_back({.port = plan.slot, .queue = &queue});
     if (!plan.sends()) return;
-    floor.outlets[plan.slot] = {
-        .open = true, .queue = &queue, .copies = std::make_unique<ToolQueue>(), .max_length = plan.mtu + compile::kLinkHeader};
+    const uint32_t buffer = plan.buffer > 0 ? plan.buffer : kToolQueue;
+    floor.outlets[plan.slot] = {.open = true,
+                                .queue = &queue,
+                                .copies = std::make_unique<ToolQueue>(buffer),
+                                .max_length = plan.mtu + compile::kLinkHeader,
+                                .quota = buffer};
     floor.open_outlets.push_back(plan.slot);
   }
   [[nodiscard]] const compile::PortPlan& plan(const std::string& port) const {

@@ -36,7 +36,9 @@ const std::set<std::string> kForPeople = {"id", "name", "labels", "comment", "ow
 std::string describe(const compile::Compiled& c) {
   std::ostringstream out;
   for (const auto& p : c.plan.ports)
-    out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << ' ' << p.busy_poll << '\n';
+    out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << ' ' << p.busy_poll << ' ' << p.buffer << '\n';
+  for (const auto& s : c.snapshot->shapers)
+    if (s) out << "shaped to " << s->bits_per_second() << '\n';
   for (const auto& g : c.snapshot->groups) {
     out << "group";
     for (const auto m : g.members) out << ' ' << m;
@@ -50,7 +52,8 @@ std::string describe(const compile::Compiled& c) {
   for (const auto& m : c.snapshot->maps) {
     out << "map " << m.consume << m.collector;
     for (const auto& d : m.destinations)
-      out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after) << d.keeps_duplicates;
+      out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after) << d.keeps_duplicates
+          << static_cast<int>(d.priority) << (d.limit ? d.limit->bits_per_second() : 0);
     out << '\n';
   }
   const std::function<void(const RuleMatch&)> match = [&](const RuleMatch& asked) {

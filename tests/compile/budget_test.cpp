@@ -54,3 +54,20 @@ TEST_CASE("budget: ports with a large MTU have memory of their own") {
   for (const auto& port : plan_of(20, 10, 9000).ports) plan.ports.push_back(port);
   CHECK(compile::share_out(plan, 65536, 1));
 }
+
+TEST_CASE("budget: a port that is given a buffer has it in every worker, the others share what is left, and too many buffers are refused with the sum") {
+  auto plan = plan_of(2, 3);
+  for (std::size_t i = 0; i < plan.ports.size(); ++i) plan.ports[i].slot = static_cast<PortSlot>(i);
+  plan.ports[2].buffer = 10'000;
+  const auto shares = compile::share_out(plan, 32768, 2);
+  REQUIRE(shares);
+  CHECK(shares->of(plan.ports[2]).queue == 10'000);
+  const uint32_t others = shares->of(plan.ports[3]).queue;
+  CHECK(others >= compile::kMinQuota);
+  CHECK(kBurst + 2 * shares->of(plan.ports[0]).fill + 2 * 10'000 + 4 * others <= 32768);
+  plan.ports[2].buffer = 20'000;
+  const auto refused = compile::share_out(plan, 32768, 2);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("40000 for buffers") != std::string::npos);
+  CHECK(refused.error().message.find("need 45184 frames a worker") != std::string::npos);  // 64 + 2 * 2048 + 40000 + 4 * 256
+}

@@ -107,12 +107,12 @@ TEST_CASE("tool queue: copies complete in order or not, and what a closed port l
   CHECK(completed({3}) == std::vector<uint32_t>{13});
   CHECK(queue.abandon().note.leg == 14);
   CHECK(queue.empty());
-  for (uint32_t i = 0; i < kToolQueue; ++i) queue.push({nullptr, 60, i}, {i, 60, 0});
+  for (uint32_t i = 0; i < kLine; ++i) queue.push({nullptr, 60, i}, {i, 60, 0});
   CHECK(queue.room() == 0);
 }
 
 TEST_CASE("tool queue: a copy of several frames is posted alone and in one piece, wherever in the ring it lies") {
-  for (const uint32_t before : {0U, 1U, kToolQueue - 2, kToolQueue - 1}) {
+  for (const uint32_t before : {0U, 1U, kLine - 2, kLine - 1}) {
     CAPTURE(before);
     ToolQueue queue;
     for (uint32_t i = 0; i < before; ++i) {  // the ring's positions move on
