@@ -10,7 +10,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <future>
 #include <vector>
 
@@ -136,9 +135,12 @@ Result<void> blink(const std::string& netdev, uint32_t seconds) {
 }
 
 uint32_t speed_of(const std::string& netdev) {
-  int speed = 0;
-  std::ifstream file("/sys/class/net/" + netdev + "/speed");
-  return file >> speed && speed > 0 ? static_cast<uint32_t>(speed) : 0;
+  // Not out of /sys, which may be that of another network namespace.
+  ethtool_cmd link{};
+  link.cmd = ETHTOOL_GSET;
+  if (ethtool(netdev, &link) != 0) return 0;
+  const uint32_t speed = ethtool_cmd_speed(&link);
+  return speed == static_cast<uint32_t>(SPEED_UNKNOWN) ? 0 : speed;
 }
 
 ModuleWatch::ModuleWatch() : thread_([this] { run(); }) {}
