@@ -68,7 +68,7 @@ DedupTable::~DedupTable() {
 }
 
 [[gnu::target("cx16")]] DedupTable::Answer DedupTable::look_up(uint64_t fingerprint, uint64_t now, uint64_t window) {
-  ++now;  // stamp 0 is of a place that nothing was ever in: it is the oldest
+  now += kWays;  // stamp 0 is of a place that nothing was ever in: it is the oldest, also among stamps to four nanoseconds
   Entry* const line = line_of(fingerprint);
   for (;;) {
     // No branch but one depends on what is there: which place is the oldest nobody could foresee. Stamps to four nanoseconds, and the place.

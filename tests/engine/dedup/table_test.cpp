@@ -122,6 +122,14 @@ TEST_CASE("dedup table: it says of random packets what a map without bounds says
   }
 }
 
+TEST_CASE("dedup table: at the beginning of time, too, a place that nothing was ever in is taken before one that is live") {
+  DedupTable table = table_of(DedupTable::kLeastBytes);
+  // All of one line.
+  for (uint64_t print = 1; print <= 4; ++print) CHECK(table.look_up(print, 0, kWindow) == Answer::kFirst);
+  for (uint64_t print = 1; print <= 4; ++print) CHECK(table.look_up(print, print, kWindow) == Answer::kDuplicate);
+  CHECK(table.look_up(5, 5, kWindow) == Answer::kFirstEvicted);
+}
+
 TEST_CASE("dedup table: workers that race for the same packets let each one pass once") {
   DedupTable table = table_of(std::size_t{64} << 20, true);
   const Race result = race(table, scaled(2'000'000), 1, 1000 * kMs);
