@@ -1,5 +1,6 @@
 // Failover drill: a member of a tool group is taken out for a moment, and what moved and what was lost is told.
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -64,6 +65,7 @@ Result<v1::Drill> drill(Context& c, const std::string& name, const v1::DrillRequ
   if (auto r = c.telemetry.take_out(group->id(), body.member(), body.milliseconds() + kMargin); !r) return r.error();
   const auto out_now = c.telemetry.status();
   const auto begun = c.telemetry.ledger();
+  // As long as the operator asked for, on one of the server's threads for handlers: drills come one at a time.
   std::this_thread::sleep_for(std::chrono::milliseconds(body.milliseconds()));
   const auto after = c.telemetry.ledger();
   if (auto r = c.telemetry.take_out(group->id(), body.member(), 0); !r) return r.error();

@@ -1,4 +1,4 @@
-// The one way by which the configuration changes: edit a copy, validate, Prepare, commit, Publish (DESIGN section 5); and the ways
+// The one way by which the configuration changes: edit a copy, validate, Prepare, commit, Publish; and the ways
 // back: rollback to a revision, revert of one, and of one that nobody confirmed.
 #pragma once
 

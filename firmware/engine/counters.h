@@ -99,6 +99,7 @@ class AccountBook {
 
   static constexpr std::size_t kWorkerAt = 0;
   static constexpr std::size_t kPortsAt = 8;
+  static_assert(sizeof(WorkerCounters) <= kPortsAt * sizeof(uint64_t));
   static constexpr std::size_t kLegsAt = kPortsAt + kMaxSlots.ports * sizeof(PortCounters) / 8;
   static constexpr std::size_t kMapsAt = kLegsAt + kMaxSlots.legs * sizeof(LegCounters) / 8;
   static constexpr std::size_t kRulesAt = kMapsAt + kMaxSlots.maps * sizeof(MapCounters) / 8;

@@ -91,9 +91,9 @@ uint64_t Pipeline<Observer>::keep_rate(uint32_t map, const SnapshotDestination& 
     });
     rate.settle(claimed, sent);
   };
-  // Packets of one burst of a capture may be hours apart.
-  if (floor_.replay_ns) each(wanted, [&](unsigned i) { keep(uint64_t{1} << i, std::max(now(), floor_.burst.received_ns[i])); });
-  else keep(wanted, now());
+  const uint64_t now = this->now();
+  if (floor_.replay_ns) each(wanted, [&](unsigned i) { keep(uint64_t{1} << i, time_of(i, now)); });
+  else keep(wanted, now);
   if (refused) {
     const uint32_t leg = destination.legs.back();
     count<Line::kCreated>(floor_.book.leg(leg).created, count_of(refused), bytes_of(refused, destination.slice));
@@ -289,15 +289,11 @@ void Pipeline<Observer>::queue_copy(const Snapshot& snapshot, PortSlot port, con
   } else if (!floor_.peers[outlet.owner]->takes_copy(size)) {
     return drop(CopyDrop::kHandoverFull);
   }
-  const bool directly = outlet.queue && takes_directly(snapshot, port) && outlet.line_room() >= size;
+  if (outlet.queue) enqueue(snapshot, port, std::span(frames).first(size), load.priority, {load.leg, bytes, floor_.worker});
   for (unsigned f = 0; f < size; ++f) {
-    const bool last = f + 1 == size;
-    const CopyNote note(load.leg, bytes, floor_.worker, !last);
-    if (directly) outlet.copies->push(frames[f], note);
-    else if (outlet.queue) outlet.copies->backlog().push(load.priority, frames[f], note);
-    else
+    if (!outlet.queue)
       floor_.peers[outlet.owner]->pass(
-          PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = bytes, .port = port, .loan = outlet.loan, .priority = load.priority, .last = last});
+          PassedCopy{.frame = frames[f], .leg = load.leg, .bytes = bytes, .port = port, .loan = outlet.loan, .priority = load.priority, .last = f + 1 == size});
     if (copied) ++copied->references[f];
     else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
   }

@@ -2,7 +2,6 @@
 // template: included by pipeline.cpp alone.
 #pragma once
 
-#include "base/clock.h"
 #include "engine/pipeline.h"
 
 namespace sluice {
@@ -17,14 +16,13 @@ void Pipeline<Observer>::join_fragments(PortSlot port, MemoryClass memory_class)
     later |= uint64_t{burst.parsed[i].outer.fragment == Fragment::kLater} << i;
   }
   if ((firsts | later) == 0) return;
-  const uint64_t live = floor_.replay_ns ? 0 : monotonic_ns();
-  const auto now = [&](unsigned i) { return floor_.replay_ns ? std::max(*floor_.replay_ns, burst.received_ns[i]) : live; };
+  const uint64_t now = this->now();
   const auto datagram = [&burst](unsigned i) { return datagram_of(burst.frames[i].data, burst.parsed[i].outer); };
-  each(firsts, [&](unsigned i) { floor_.fragments.remember(datagram(i), burst.parsed[i].outer, now(i)); });
+  each(firsts, [&](unsigned i) { floor_.fragments.remember(datagram(i), burst.parsed[i].outer, time_of(i, now)); });
   uint64_t waiting = 0;
   each(later, [&](unsigned i) {
     const DatagramKey key = datagram(i);
-    if (floor_.fragments.complete(key, burst.parsed[i].outer, now(i))) return;
+    if (floor_.fragments.complete(key, burst.parsed[i].outer, time_of(i, now))) return;
     // Whoever watches wants to see what happens to this packet now.
     if (Observer::kWatches || !floor_.fragments.may_wait(key, burst.rest_of(i).size() + 1)) {
       ++floor_.book.worker().frag_unknown;
@@ -34,7 +32,7 @@ void Pipeline<Observer>::join_fragments(PortSlot port, MemoryClass memory_class)
     WaitingFragment fragment{.key = key,
                              .frames = {},
                              .received_ns = burst.received_ns[i],
-                             .until_ns = now(i) + Fragments::kLongestWait,
+                             .until_ns = time_of(i, now) + Fragments::kLongestWait,
                              .port = port,
                              .memory_class = memory_class};
     fragment.frames[fragment.frame_count++] = burst.frames[i];

@@ -128,12 +128,7 @@ void Pipeline<Observer>::take_copy(const Snapshot& snapshot, Peer& peer) {
     for (unsigned f = 0; f < size; ++f) peer.give_back(frames[f].index);
     return;
   }
-  const bool directly = takes_directly(snapshot, last.port) && outlet.line_room() >= size;
-  for (unsigned f = 0; f < size; ++f) {
-    const CopyNote note(last.leg, last.bytes, peer.worker(), f + 1 < size);
-    if (directly) outlet.copies->push(frames[f], note);
-    else outlet.copies->backlog().push(last.priority, frames[f], note);
-  }
+  enqueue(snapshot, last.port, std::span(frames).first(size), last.priority, {last.leg, last.bytes, peer.worker()});
 }
 
 /// A reference ended here; the worker that counts it hears of it.

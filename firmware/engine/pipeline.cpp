@@ -108,7 +108,7 @@ void Pipeline<Observer>::mark_duplicates(const Snapshot& snapshot, PortSlot port
   DedupMemory* const memory = floor_.dedup_apart.empty() ? domain.memory.get() : floor_.dedup_apart[d].get();
   if (!memory) return;
   PortCounters& counters = floor_.book.port(port);
-  const uint64_t live = floor_.replay_ns ? 0 : monotonic_ns();
+  const uint64_t now = this->now();
   std::array<uint64_t, kBurst> fingerprints;
   for (unsigned next = 0; next < burst.size + DedupTable::kAhead; ++next) {
     if (next < burst.size) {
@@ -117,8 +117,7 @@ void Pipeline<Observer>::mark_duplicates(const Snapshot& snapshot, PortSlot port
     }
     if (next < DedupTable::kAhead) continue;
     const unsigned i = next - DedupTable::kAhead;
-    const uint64_t now = floor_.replay_ns ? std::max(*floor_.replay_ns, burst.received_ns[i]) : live;
-    const auto answer = memory->table.look_up(fingerprints[i], now, domain.window_ns);
+    const auto answer = memory->table.look_up(fingerprints[i], time_of(i, now), domain.window_ns);
     duplicates |= uint64_t{answer == DedupTable::Answer::kDuplicate} << i;
     counters.dedup_evicted_live += answer == DedupTable::Answer::kFirstEvicted;
     observe_.compared(i, d, answer == DedupTable::Answer::kDuplicate);

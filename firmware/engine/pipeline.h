@@ -1,7 +1,9 @@
 // The life of a packet. See pipeline.cpp, which is the description; its longer stages stand in the headers that it includes.
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <span>
 
 #include "base/clock.h"
 #include "engine/floor.h"
@@ -79,12 +81,15 @@ class Pipeline {
     return sliced_length(slice, floor_.burst.parsed[i], floor_.burst.lengths[i]);
   }
   [[nodiscard]] uint64_t bytes_of(uint64_t packets, const Slice& slice);
-  /// For intervals.
+  /// For intervals. Reads a clock: once a burst.
   [[nodiscard]] uint64_t now() const { return floor_.replay_ns ? *floor_.replay_ns : monotonic_ns(); }
+  /// When packet i came, for intervals: with its burst, at `now`; but packets of one burst of a capture may be hours apart.
+  [[nodiscard]] uint64_t time_of(unsigned i, uint64_t now) const { return floor_.replay_ns ? std::max(now, floor_.burst.received_ns[i]) : now; }
 
   // transmit_stage.h
   [[nodiscard]] bool takes_directly(const Snapshot& snapshot, PortSlot port) const;
   [[nodiscard]] bool make_room(Outlet& outlet, uint32_t frames, Priority priority);
+  void enqueue(const Snapshot& snapshot, PortSlot port, std::span<const Frame> copy, Priority priority, const CopyNote& note);
   void release_pushed_out();
   bool advance(const Snapshot& snapshot, PortSlot port);
   bool transmit(const Snapshot& snapshot);

@@ -39,8 +39,6 @@ class ToolQueue {
   /// Frames in line and backlog.
   [[nodiscard]] uint32_t size() const { return in_line() + backlog_.frames(); }
   [[nodiscard]] uint32_t in_line() const { return tail_ - head_; }
-  /// Frames that the line has room for.
-  [[nodiscard]] uint32_t room() const { return kLine - in_line(); }
   [[nodiscard]] uint32_t posted() const { return posted_ - head_; }
   /// In the line.
   [[nodiscard]] uint32_t waiting() const { return tail_ - posted_; }
@@ -48,7 +46,7 @@ class ToolQueue {
   /// Entries that were ever completed, modulo 2^32.
   [[nodiscard]] uint32_t completed() const { return head_; }
 
-  /// Into the line. Requires room() > 0; for a copy of several frames, kMaxChain at most, room for all of them.
+  /// Into the line, which has kLine places (Outlet::line_room()). A copy of several frames, kMaxChain at most, follows frame by frame.
   void push(const Frame& frame, Note note) {
     const uint32_t at_tail = at(tail_++);
     frames_[at_tail] = frame;
@@ -56,7 +54,7 @@ class ToolQueue {
     chained_waiting_ += note.more();
   }
 
-  /// Into the line: a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note. Requires room() for all of them.
+  /// Into the line: a copy of each packet of the mask, of one frame each; `entry(i)` gives its frame and note.
   void push_each(uint64_t packets, auto&& entry) {
     uint32_t tail = tail_;  // a register: the stores below might be to this object, as far as the compiler knows
     for (; packets != 0; packets &= packets - 1) {

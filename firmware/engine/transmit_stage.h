@@ -33,6 +33,18 @@ bool Pipeline<Observer>::make_room(Outlet& outlet, uint32_t frames, Priority pri
   return true;
 }
 
+/// One copy, its frames in their order, into the port's line, or behind what waits for it. note: its account. Requires make_room().
+template <class Observer>
+void Pipeline<Observer>::enqueue(const Snapshot& snapshot, PortSlot port, std::span<const Frame> copy, Priority priority, const CopyNote& note) {
+  const Outlet& outlet = floor_.outlets[port];
+  const bool directly = takes_directly(snapshot, port) && outlet.line_room() >= copy.size();
+  for (const Frame& frame : copy) {
+    const CopyNote of_frame(note.leg, note.bytes(), note.holder(), &frame != &copy.back());
+    if (directly) outlet.copies->push(frame, of_frame);
+    else outlet.copies->backlog().push(priority, frame, of_frame);
+  }
+}
+
 template <class Observer>
 void Pipeline<Observer>::release_pushed_out() {
   for (const auto& [frame, holder] : floor_.bench.pushed_out) release(frame, holder);

@@ -108,7 +108,7 @@ TEST_CASE("tool queue: copies complete in order or not, and what a closed port l
   CHECK(queue.abandon().note.leg == 14);
   CHECK(queue.empty());
   for (uint32_t i = 0; i < kLine; ++i) queue.push({nullptr, 60, i}, {i, 60, 0});
-  CHECK(queue.room() == 0);
+  CHECK(queue.in_line() == kLine);
 }
 
 TEST_CASE("tool queue: a copy of several frames is posted alone and in one piece, wherever in the ring it lies") {

@@ -1,4 +1,4 @@
-"""The house rules of DESIGN section 2 that a program can check."""
+"""The house rules that a program can check."""
 import pathlib
 import re
 import unittest
