@@ -17,8 +17,8 @@ MAP = {"name": "all", "sources": {"ports": ["in4", "in5"]}, "default_action": "P
 
 
 def tagged(frame, vlan, ttl):
-    """The same packet as another switch mirrors it: with a tag, one hop further, its checksum right."""
-    out = bytearray(frame[:12] + bytes([0x81, 0, vlan >> 8, vlan & 255]) + frame[12:])
+    """The same packet as a switch behind a router mirrors it: with other addresses and a tag, one hop further, its checksum right."""
+    out = bytearray(bytes.fromhex("020000000a01020000000a02") + bytes([0x81, 0, vlan >> 8, vlan & 255]) + frame[12:])
     out[26] = ttl
     out[28:30] = b"\0\0"
     total = sum(int.from_bytes(out[18 + i:20 + i], "big") for i in range(0, 20, 2))

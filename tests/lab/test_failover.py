@@ -8,6 +8,7 @@ from harness import Lab, Recording, finish, losses, number_of, numbered, start_g
 ENDLESS = 400_000  # more than the test takes: it ends it
 FLOWS = 50
 GROUP = {"name": "g", "members": [{"port": "tool1"}, {"port": "tool2"}, {"port": "tool3"}]}
+FOUR = {**GROUP, "members": [*GROUP["members"], {"port": "tool4"}]}
 MAP = {"name": "all", "sources": {"ports": ["in4"]}, "default_action": "PASS", "destinations": [{"tool_group": "g"}]}
 
 
@@ -36,8 +37,9 @@ class Failover(unittest.TestCase):
         wait_until("traffic", lambda: self.received() > before + 1000)
 
     def test_only_the_flows_of_a_member_without_link_move_nothing_else_is_lost_and_they_come_home(self):
-        self.lab.configure([MAP], [GROUP])
-        recordings = {tool: Recording(self.lab, "tools", tool) for tool in ("tool1", "tool3")}
+        self.lab.configure([MAP], [FOUR])
+        survivors = ("tool1", "tool3", "tool4")
+        recordings = {tool: Recording(self.lab, "tools", tool) for tool in survivors}
         generator = start_generator(self.lab, "in4", numbered(ENDLESS), 4000)
         self.more_traffic()
         down = self.link("tool2", "down")
@@ -77,9 +79,9 @@ class Failover(unittest.TestCase):
               f"for half of {len(moved)} flows", flush=True)
         self.assertLess(min(moved) - down, 10**9)
         # All that is missing was sent into the dead link, and the driver says so.
-        copies = {tool: self.lab.port(ledger, tool)["copies"] for tool in ("tool1", "tool2", "tool3")}
+        copies = {tool: self.lab.port(ledger, tool)["copies"] for tool in ("tool2", *survivors)}
         self.assertEqual(sum(c["created"]["packets"] for c in copies.values()), generated["sent"])
-        for tool in ("tool1", "tool3"):
+        for tool in survivors:
             self.assertEqual(copies[tool]["delivered"], len(frames[tool]))
             self.assertEqual(copies[tool]["dropped"], [])
         far_end = int(self.lab.in_ns("tools", "cat", "/sys/class/net/tool2/statistics/rx_packets", capture_output=True, text=True).stdout)
