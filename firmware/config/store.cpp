@@ -19,7 +19,7 @@ void bind_blob(SQLite::Statement& statement, int index, const std::string& bytes
   statement.bind(index, bytes.data(), static_cast<int>(bytes.size()));
 }
 
-/// One row of kRevisionColumns.
+/// One row of select_revisions().
 Revision revision_at(SQLite::Statement& row) {
   Revision out;
   out.number = static_cast<uint64_t>(row.getColumn(0).getInt64());
@@ -36,9 +36,13 @@ Revision revision_at(SQLite::Statement& row) {
 /// Stands in `change` and `kept` where a revision has no row there: it was recorded all the same.
 const Key kNothing{"", ""};
 
-constexpr const char* kRevisionColumns =
-    "SELECT r.number, r.created_ns, r.author, r.comment, r.label, EXISTS (SELECT 1 FROM change c WHERE c.revision = r.number), "
-    "f.state, f.timeout_s, f.deadline_ns, f.reason FROM revision r LEFT JOIN confirmation f ON f.revision = r.number ";
+/// rest: condition and order, in SQL.
+std::string select_revisions(std::string_view rest) {
+  std::string sql =
+      "SELECT r.number, r.created_ns, r.author, r.comment, r.label, EXISTS (SELECT 1 FROM change c WHERE c.revision = r.number), "
+      "f.state, f.timeout_s, f.deadline_ns, f.reason FROM revision r LEFT JOIN confirmation f ON f.revision = r.number ";
+  return sql.append(rest);
+}
 
 Error no_such_revision(uint64_t number) { return {ErrorCode::kNotFound, "", "there is no revision " + std::to_string(number)}; }
 
@@ -192,7 +196,7 @@ void Store::forget_old_changes(int64_t newest) {
 
 Result<std::vector<Revision>> Store::revisions(unsigned limit, uint64_t below) try {
   std::vector<Revision> out;
-  SQLite::Statement rows(*db_, std::string(kRevisionColumns) + "WHERE r.number < ? ORDER BY r.number DESC LIMIT ?");
+  SQLite::Statement rows(*db_, select_revisions("WHERE r.number < ? ORDER BY r.number DESC LIMIT ?"));
   SQLite::bind(rows, static_cast<int64_t>(below), limit);
   while (rows.executeStep()) out.push_back(revision_at(rows));
   return out;
@@ -201,7 +205,7 @@ Result<std::vector<Revision>> Store::revisions(unsigned limit, uint64_t below) t
 }
 
 Result<Revision> Store::revision(uint64_t number) try {
-  SQLite::Statement row(*db_, std::string(kRevisionColumns) + "WHERE r.number = ?");
+  SQLite::Statement row(*db_, select_revisions("WHERE r.number = ?"));
   row.bind(1, static_cast<int64_t>(number));
   if (!row.executeStep()) return no_such_revision(number);
   return revision_at(row);
@@ -265,7 +269,7 @@ Result<void> Store::set_label(uint64_t number, const std::string& label) try {
 
 Result<std::vector<Revision>> Store::unconfirmed() try {
   std::vector<Revision> out;
-  SQLite::Statement rows(*db_, std::string(kRevisionColumns) + "WHERE f.state IN ('PENDING', 'FAILED') ORDER BY r.number");
+  SQLite::Statement rows(*db_, select_revisions("WHERE f.state IN ('PENDING', 'FAILED') ORDER BY r.number"));
   while (rows.executeStep()) out.push_back(revision_at(rows));
   return out;
 } catch (const std::exception& e) {

@@ -68,9 +68,9 @@ TEST_CASE("router: a verb belongs to its resource, and a parameter that no route
   };
   CHECK(put("dry_run", "true").status == 200);
   CHECK(put("limit", "10").status == 200);
-  for (const auto& [name, value] :
+  for (const auto& query :
        std::map<std::string, std::string>{{"dryrun", "true"}, {"dry_run", "yes"}, {"limit", "11"}, {"comment", "1234"}, {"", ""}})
-    CHECK_MESSAGE(put(name, value).status == 422, name, "=", value);
+    CHECK_MESSAGE(put(query.first, query.second).status == 422, query.first, "=", query.second);
   for (const char* value : {"", "0", "-1", "1x", "99999999999999999999"}) CHECK_MESSAGE(put("limit", value).status == 422, value);
   CHECK(put("dryrun", "true").body.find("it has dry_run, limit, comment") != std::string::npos);
 }

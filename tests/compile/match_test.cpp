@@ -229,7 +229,7 @@ TEST_CASE("match: what cannot be meant is refused by the field's path") {
     const char* match;
     const char* path;
   };
-  for (const auto& [match, path] :
+  for (const auto& bad :
        std::vector<Bad>{{R"({"not": ["ip.src"]})", "maps[0].rules[0].match.not"},
                         {R"({"not": ["ip.nothing"], "ip": {"src": ["10.0.0.0/8"]}})", "maps[0].rules[0].match.not[0]"},
                         {R"({"ip": {"endpoint": {}}})", "maps[0].rules[0].match.ip.endpoint"},
@@ -240,14 +240,14 @@ TEST_CASE("match: what cannot be meant is refused by the field's path") {
                         {R"({"regex": "a("})", "maps[0].rules[0].match.regex"},
                         {R"({"regex": "a*"})", "maps[0].rules[0].match.regex"},  // matches nothing, everywhere
                         {R"({"regex": "(?=a)b"})", "maps[0].rules[0].match.regex"}}) {
-    CAPTURE(std::string(match));
+    CAPTURE(bad.match);
     const auto config = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "maps": [{"name": "m",
       "sources": {"ports": ["in1"]}, "rules": [{"match": )" +
-                                          std::string(match) + R"(, "action": "PASS"}]}]})");
+                                          std::string(bad.match) + R"(, "action": "PASS"}]}]})");
     compile::Compiler compiler;
     const auto compiled = compiler.compile(config, 1);
     REQUIRE(!compiled);
-    CHECK(compiled.error().field_path == path);
+    CHECK(compiled.error().field_path == bad.path);
   }
 }
 

@@ -36,7 +36,7 @@ TEST_CASE("explain: a packet made of fields has them, as the parser sees it") {
 
 TEST_CASE("explain: packets made of fields are byte for byte those whose lengths and checksums tshark found right") {
   for (
-      const auto& [json, expected] : std::map<std::string, std::string>{
+      const auto& fields : std::map<std::string, std::string>{
           {R"({"vlan":[7],"src":"10.0.0.1","dst":"10.0.0.2","src_port":1234,"dst_port":443,"tcp_flags":"syn,ack","dscp":46,"ttl":3,"length":80})",
            "02000000000202000000000181000007080045b8003e000000000306a3000a0000010a00000204d201bb00000000000000005012ffff952d000000000000000"
            "000000000000000000000000000000000"},
@@ -50,17 +50,17 @@ TEST_CASE("explain: packets made of fields are byte for byte those whose lengths
           {R"({"src":"10.20.0.1","dst":"10.20.0.2","protocol":"tcp"})",
            "02000000000202000000000108004500002800000000400666a60a1400010a1400020000000000000000000000005002ffff9bb80000000000000000"},
       }) {
-    const auto packet = made(json);
+    const auto packet = made(fields.first);
     REQUIRE(packet);
     std::string hex;
     for (const std::byte b : *packet)
       for (const unsigned half : {static_cast<unsigned>(b) >> 4, static_cast<unsigned>(b) & 15U}) hex += "0123456789abcdef"[half];
-    CHECK_MESSAGE(hex == expected, json);
+    CHECK_MESSAGE(hex == fields.second, fields.first);
   }
 }
 
 TEST_CASE("explain: fields that make no packet are refused by their name") {
-  for (const auto& [json, field] : std::map<std::string, std::string>{
+  for (const auto& bad : std::map<std::string, std::string>{
            {R"({"src": "10.0.0.1"})", "fields.dst"},
            {R"({"dst": "10.0.0.1"})", "fields.src"},
            {R"({"src": "10.0.0.1", "dst": "::1"})", "fields.dst"},
@@ -78,8 +78,8 @@ TEST_CASE("explain: fields that make no packet are refused by their name") {
            {R"({"src": "::1", "dst": "::2", "src_mac": "2:0"})", "fields.src_mac"},
            {R"({"src": "::1", "dst": "::2", "vlan": [1, 4096]})", "fields.vlan"},
        }) {
-    const auto packet = made(json);
-    REQUIRE_MESSAGE(!packet, json);
-    CHECK_MESSAGE(packet.error().field_path == field, json);
+    const auto packet = made(bad.first);
+    REQUIRE_MESSAGE(!packet, bad.first);
+    CHECK_MESSAGE(packet.error().field_path == bad.second, bad.first);
   }
 }

@@ -52,17 +52,17 @@ TEST_CASE("grants: an operator changes them by no way: not by the whole, not by 
       {"a rollback", [&](const auto& who) { return configuration.rollback(who, made->revision); }},
       {"a revert", [&](const auto& who) { return configuration.revert(who, made->revision + 1); }},
   };
-  for (const auto& [name, way] : ways) {
-    CAPTURE(name);
+  for (const auto& named : ways) {
+    CAPTURE(named.first);
     const auto before = configuration.view();
-    const auto refused = way(kOperator);
+    const auto refused = named.second(kOperator);
     REQUIRE(!refused);
     CHECK(refused.error().code == ErrorCode::kForbidden);
     CHECK((refused.error().field_path == "grants" || refused.error().field_path == "tenants"));
     CHECK(refused.error().message.find("only an ADMIN") != std::string::npos);
     CHECK(configuration.view().version == before.version);
     // The same by an admin goes through: it was the person, not the change.
-    const auto allowed = way(kAdmin);
+    const auto allowed = named.second(kAdmin);
     CHECK_MESSAGE(allowed, allowed.error().field_path, " ", allowed.error().message);
     if (configuration.view().config.grants().empty() || configuration.view().config.grants(0).user() != "bob")
       REQUIRE(configuration.change(kAdmin, grant_to("bob")));

@@ -124,7 +124,6 @@ TEST_CASE("handover: a copy that was meant for an earlier opening of its tool po
 
 TEST_CASE("handover: two workers in threads of their own pass packets and copies while snapshots change, and nothing is lost") {
   WorkerPair pair(4096);
-  std::atomic<unsigned> published{0};
   SnapshotPublisher publisher;
   std::array<SnapshotReader, 2> readers;
   for (auto& r : readers) publisher.add(r);

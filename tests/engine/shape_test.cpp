@@ -43,8 +43,9 @@ TEST_CASE("slice: a tool gets the first bytes behind the anchor, and a packet wi
   // Where each layer begins is known from how the packet was built: 14 and 4 bytes, 20 of IPv4, 20 of TCP.
   const std::vector<std::tuple<std::string, std::size_t, std::size_t>> cases = {
       {"FRAME", 20, 20}, {"L3", 18 + 20, arp.size()}, {"L4", 18 + 20 + 20, arp.size()}, {"PAYLOAD", 18 + 40 + 20, arp.size()}};
-  for (const auto& [after, of_tcp, of_arp] : cases) {
-    CAPTURE(after);
+  for (const auto& each : cases) {
+    CAPTURE(std::get<0>(each));
+    const auto& [after, of_tcp, of_arp] = each;
     Broker<> broker("{" + ports() + R"(, "maps": [)" + all_to("a", sliced("tool1", 20, after)) + "]}");
     broker.ports["in1"]->arrive(tcp);
     broker.ports["in1"]->arrive(arp);

@@ -1,5 +1,6 @@
 """The image on a disk of its own: what an engineer sees who flashes it, plugs cables in and turns the power on."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -97,6 +98,24 @@ def seen_in_sandbox(agent, unit):
     """What escape.cpp could and could not do: {attempt: came through}."""
     lines = agent.run(f"journalctl -o cat -u {unit}").splitlines() if unit else agent.run("/run/agent/escape /var/lib/sluice/sluice.sqlite").splitlines()
     return {line.split()[1]: line.split()[2] == "allowed" for line in lines if line.startswith("escape ")}
+
+
+def once_more_after_a_standstill(test):
+    """Starts the first machine anew, and the test, if that one failed because the emulation runs no more (machine.Machine.stands_still)."""
+    @functools.wraps(test)
+    def wrapped(self):
+        try:
+            test(self)
+        except Exception:
+            if LONG or not self.first.stands_still(self.api):
+                raise
+            print(f"image: the emulated machine stands still in {test.__name__}: it is started once more", flush=True)
+            self.first.power_cut()
+            self.first.start()
+            type(self).api = self.ready(self.first, "boot after a standstill")
+            wait_for(lambda: set(states(self.api).values()) == {"UP"}, "all ports up")
+            test(self)
+    return wrapped
 
 
 class Flashed(unittest.TestCase):
@@ -208,26 +227,13 @@ class Flashed(unittest.TestCase):
         try:
             tool.wait_for(lambda frames: len(frames) >= count, f"{count} packets")
         except AssertionError as late:
-            print(self.first.state(), flush=True)
-            if not self.agent.answers():
-                raise machine.Standstill(str(late)) from late
+            if self.first.stands_still(self.api):
+                raise
             log = self.agent.run("journalctl -o cat -u sluiced | tail -n 20", check=False)
             raise AssertionError(f"{late}\n{json.dumps(self.api.get('/ledger'))}\n{log}") from late
 
+    @once_more_after_a_standstill
     def test_2_captures_sent_into_a_network_port_come_out_of_the_tool_ports_as_the_maps_say(self):
-        try:
-            self.forwards_captures()
-        except machine.Standstill:
-            if LONG:
-                raise
-            self.first.power_cut()
-            self.agent.stream = None
-            self.first.start()
-            type(self).api = self.ready(self.first, "boot after a standstill")
-            wait_for(lambda: set(states(self.api).values()) == {"UP"}, "all ports up")
-            self.forwards_captures()
-
-    def forwards_captures(self):
         sent = [packet(i, 53 if i % 4 == 0 else 80) for i in range(COUNT)] + captured()
         tools = {name: self.first.cables[name] for name in ("tool1", "tool2")}
         before = {name: len(cable.frames) for name, cable in tools.items()}
@@ -242,6 +248,7 @@ class Flashed(unittest.TestCase):
         self.assertEqual(dns, ours)
         self.assertEqual([n for n in PORTS if n.startswith("in") and self.first.cables[n].frames], [], "a network port has sent")
 
+    @once_more_after_a_standstill
     def test_3_the_first_packet_after_a_crash_of_the_data_plane(self):
         balanced(self.api)
         before = len(self.first.cables["tool1"].frames)
@@ -266,6 +273,7 @@ class Flashed(unittest.TestCase):
         type(self).hanging = self.agent.run("systemctl show -P MainPID sluiced")
         self.agent.run(f"kill -STOP {self.hanging}")
 
+    @once_more_after_a_standstill
     def test_4_nothing_listens_but_https(self):
         found = self.agent.run(SS + "-Htuln").split("\n")
         local = sorted({line.split()[0] + " " + line.split()[4] for line in found if line})
@@ -274,6 +282,7 @@ class Flashed(unittest.TestCase):
         self.assertEqual([line for line in local if not any(re.fullmatch(pattern, line) for pattern in allowed)], [], found)
         self.assertTrue(any(line.endswith(":443") for line in local), found)
 
+    @once_more_after_a_standstill
     def test_4_the_systems_network_tools_leave_the_ports_alone(self):
         listed = self.agent.run("cd /sys/class/net; for n in *; do echo $n $(grep ADMIN_STATE= /run/systemd/netif/links/$(cat $n/ifindex)); done")
         states = dict(line.replace("ADMIN_STATE=", "").split() for line in listed.splitlines())
@@ -288,6 +297,7 @@ class Flashed(unittest.TestCase):
         wait_for(lambda: self.api.ask("GET", "/api/v1/status").status == 200 and set(states(self.api).values()) == {"UP"}, "all ports up again")
         self.assertIn("watchdog", self.agent.run("journalctl -u sluiced -o cat").lower())
 
+    @once_more_after_a_standstill
     def test_5_each_attempt_to_step_outside_a_daemons_sandbox_fails(self):
         free = seen_in_sandbox(self.agent, None)
         self.assertGreater(len(free), 30)
@@ -300,6 +310,7 @@ class Flashed(unittest.TestCase):
         self.assertEqual({name for name, allowed in data_plane.items() if allowed}, {"netlink-socket", "xdp-socket", "see-nics", "bpf", "realtime"})
         self.assertEqual({name for name, allowed in management.items() if allowed}, set())
 
+    @once_more_after_a_standstill
     def test_5_the_daemons_have_their_privileges_and_no_others(self):
         for unit, wanted in (("sluiced", {"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK", "CAP_SYS_NICE"}), ("sluice-mgmt", set())):
             pid = self.agent.run(f"systemctl show -P MainPID {unit}")
@@ -311,6 +322,7 @@ class Flashed(unittest.TestCase):
             self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), unit)
             self.assertNotIn("0", status["Uid"].split(), unit)
 
+    @once_more_after_a_standstill
     def test_6_the_data_partition_has_grown_over_the_disk_and_the_root_is_read_only(self):
         size = int(self.agent.run("stat -f -c '%b*%S' /var | sed 's/^/echo $((/; s/$/))/' | sh"))
         _, room = machine.partition(self.first.disk, "sluice-data")
@@ -338,6 +350,7 @@ class Flashed(unittest.TestCase):
         api.token = self.api.token
         self.assertEqual(api.ask("GET", "/api/v1/config").status, 401)
 
+    @once_more_after_a_standstill
     def test_8_after_a_power_cut_and_with_other_slots_configuration_and_identity_are_kept_and_no_port_is_bound_by_guess(self):
         # Boots beside, for a test that follows.
         self.second.power_cut()
