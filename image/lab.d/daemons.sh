@@ -89,20 +89,30 @@ sample_configuration() {
   api PUT "/api/v1/config?comment=sample" "{\"ports\": [${ports%,}], \"tap_pairs\": [$pairs], \"tool_groups\": [$groups], \"maps\": [$maps]}" >/dev/null
 }
 
+# ended PID: it has closed its sockets. The link to its program, by which `running` knows it, is gone before.
+ended() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+  [[ ${stat##*) } == [ZX]* ]]
+}
+
 kill_daemon() {
+  local pid
   running "$1" || die "$1 does not run"
-  kill -9 "$(cat "$state/$1.pid")"
-  while running "$1"; do sleep 0.01; done
+  pid=$(cat "$state/$1.pid")
+  kill -9 "$pid"
+  until ended "$pid"; do sleep 0.01; done
 }
 
 stop_daemons() {
-  local daemon
+  local daemon pid
   for daemon in sluice-mgmt sluiced; do
     running "$daemon" || continue
-    kill "$(cat "$state/$daemon.pid")"
+    pid=$(cat "$state/$daemon.pid")
+    kill "$pid"
     local until=$((SECONDS + 5))
-    while running "$daemon" && [ "$SECONDS" -lt "$until" ]; do sleep 0.05; done
-    running "$daemon" && kill -9 "$(cat "$state/$daemon.pid")"
+    until ended "$pid" || [ "$SECONDS" -ge "$until" ]; do sleep 0.05; done
+    ended "$pid" || kill -9 "$pid"
   done
   rm -rf "/sys/fs/bpf/sluice/$(stat -Lc %i "/run/netns/$ns_panel" 2>/dev/null || echo none)-"* 2>/dev/null || true
 }
