@@ -149,7 +149,7 @@ Result<config::Configuration::View> view_of(Context& c, const Request& request) 
   if (draft.empty()) return c.configuration.view();
   auto view = c.configuration.view_draft(asker_of(request), draft);
   if (!view) return Error{view.error().code, "draft", view.error().message};
-  return config::Configuration::View{view->revision, std::move(view->config), view->version};
+  return config::Configuration::View{view->revision, std::make_shared<const v1::Config>(std::move(view->config)), view->version};
 }
 
 config::ChangeOptions options_of(const Request& request) {

@@ -11,11 +11,11 @@ namespace sluice::compile {
 namespace {
 
 /// What a match asks for, as alternatives of criteria. `not` turns the answer of a field round; a packet without the field answers no to
-/// both, so that the complement of its values is all there is to it.
+/// both, so that the complement of its values is all there is to it. Paths of errors count from the match.
 class MatchCompilation {
  public:
-  MatchCompilation(const v1::Match& match, const std::string& path, const MatchContext& context)
-      : match_(match), path_(path), context_(context), inner_(match.layer() == v1::Layer::INNER) {}
+  MatchCompilation(const v1::Match& match, const Place& place, const MatchContext& context)
+      : match_(match), place_(place), context_(context), inner_(match.layer() == v1::Layer::INNER) {}
 
   Result<RuleMatch> run() {
     if (auto r = negations(); !r) return r.error();
@@ -25,8 +25,7 @@ class MatchCompilation {
     if (auto r = tunnel(); !r) return r.error();
     if (auto r = bytes(); !r) return r.error();
     if (auto r = regex(); !r) return r.error();
-    if (!negated_.empty())
-      return Error{ErrorCode::kInvalid, path_ + ".not", "negates " + *negated_.begin() + ", which this match does not ask for"};
+    if (!negated_.empty()) return Error{ErrorCode::kInvalid, "not", "negates " + *negated_.begin() + ", which this match does not ask for"};
     if (match_.bidirectional()) add_swapped();
     if (remainder_)
       for (Alternative& alternative : out_.alternatives) alternative.remainder = remainder_;
@@ -73,7 +72,7 @@ class MatchCompilation {
                                                   "bytes",
                                                   "regex"};
     for (int i = 0; i < match_.not__size(); ++i) {
-      if (!kFields.contains(match_.not_(i))) return bad_entry(path_ + ".not", i, match_.not_(i), "a field of a match, such as ip.src");
+      if (!kFields.contains(match_.not_(i))) return bad_entry("not", i, match_.not_(i), "a field of a match, such as ip.src");
       negated_.insert(match_.not_(i));
     }
     return {};
@@ -98,7 +97,8 @@ class MatchCompilation {
 
   Result<void> ask(Field field, const char* name, Result<Values> values, uint8_t level = 0) {
     if (!values) return values.error();
-    both({{criterion(field, shared(std::move(*values)), negated_.erase(name) > 0, level)}});
+    const Criterion asked = criterion(field, shared(std::move(*values)), negated_.erase(name) > 0, level);
+    for (Alternative& alternative : out_.alternatives) alternative.criteria.push_back(asked);
     return {};
   }
   /// Either of two fields has one of the values; negated: neither has.
@@ -112,28 +112,27 @@ class MatchCompilation {
   Result<void> link() {
     const auto& ethernet = match_.ethernet();
     if (ethernet.src_size() > 0)
-      if (auto r = ask(Field::kEtherSrc, "ethernet.src", macs_of(ethernet.src(), path_ + ".ethernet.src")); !r) return r;
+      if (auto r = ask(Field::kEtherSrc, "ethernet.src", macs_of(ethernet.src(), "ethernet.src")); !r) return r;
     if (ethernet.dst_size() > 0)
-      if (auto r = ask(Field::kEtherDst, "ethernet.dst", macs_of(ethernet.dst(), path_ + ".ethernet.dst")); !r) return r;
+      if (auto r = ask(Field::kEtherDst, "ethernet.dst", macs_of(ethernet.dst(), "ethernet.dst")); !r) return r;
     if (ethernet.ethertype_size() > 0)
-      if (auto r = ask(Field::kEtherType, "ethernet.ethertype", ethertypes_of(ethernet.ethertype(), path_ + ".ethernet.ethertype")); !r)
-        return r;
+      if (auto r = ask(Field::kEtherType, "ethernet.ethertype", ethertypes_of(ethernet.ethertype(), "ethernet.ethertype")); !r) return r;
     const auto& vlan = match_.vlan();
     if (vlan.has_level() && (vlan.level() < 1 || vlan.level() > kMaxVlanTags))
-      return Error{ErrorCode::kInvalid, path_ + ".vlan.level", "must be from 1 to 8"};
+      return Error{ErrorCode::kInvalid, "vlan.level", "must be from 1 to 8"};
     const auto level = static_cast<uint8_t>(vlan.has_level() ? vlan.level() - 1 : 0);
     if (vlan.id_size() > 0)
-      if (auto r = ask(Field::kVlanId, "vlan.id", numbers_of(vlan.id(), path_ + ".vlan.id", kMaxVlan, kVlansInWords), level); !r) return r;
+      if (auto r = ask(Field::kVlanId, "vlan.id", numbers_of(vlan.id(), "vlan.id", kMaxVlan, kVlansInWords), level); !r) return r;
     if (vlan.pcp_size() > 0)
-      if (auto r = ask(Field::kVlanPcp, "vlan.pcp", numbers_of(vlan.pcp(), path_ + ".vlan.pcp", 7), level); !r) return r;
+      if (auto r = ask(Field::kVlanPcp, "vlan.pcp", numbers_of(vlan.pcp(), "vlan.pcp", 7), level); !r) return r;
     if (match_.mpls().label_size() > 0)
-      if (auto r = ask(Field::kMplsLabel, "mpls.label", numbers_of(match_.mpls().label(), path_ + ".mpls.label", 1048575)); !r) return r;
+      if (auto r = ask(Field::kMplsLabel, "mpls.label", numbers_of(match_.mpls().label(), "mpls.label", 1048575)); !r) return r;
     if (match_.present_size() > 0)
-      if (auto r = ask(Field::kPresence, "present", headers_of(match_.present(), path_ + ".present")); !r) return r;
+      if (auto r = ask(Field::kPresence, "present", headers_of(match_.present(), "present")); !r) return r;
     if (match_.direction_size() > 0) {
       // Of the port, not of a layer; and no port but the TAP pairs' has a direction.
       const bool negated = negated_.erase("direction") > 0;
-      if (context_.a.none()) return Error{ErrorCode::kInvalid, path_ + ".direction", "needs a map with TAP pairs among its sources"};
+      if (context_.a.none()) return Error{ErrorCode::kInvalid, "direction", "needs a map with TAP pairs among its sources"};
       std::bitset<128> ports;
       for (const int side : match_.direction()) ports |= side == v1::TapDirection::A ? context_.a : context_.b;
       if (negated) ports = (context_.a | context_.b) & ~ports;
@@ -146,8 +145,7 @@ class MatchCompilation {
   Result<void> ask_set(const std::string& id, const char* name, const std::vector<Field>& fields) {
     if (id.empty()) return {};
     const auto found = context_.address_sets.find(id);
-    if (found == context_.address_sets.end())
-      return Error{ErrorCode::kInvalid, path_ + "." + name, "there is no address set \"" + id + "\""};
+    if (found == context_.address_sets.end()) return Error{ErrorCode::kInvalid, name, "there is no address set \"" + id + "\""};
     const bool negated = negated_.erase(name) > 0;
     std::vector<Criteria> ways;
     for (const Field field : fields) {
@@ -160,17 +158,16 @@ class MatchCompilation {
 
   Result<void> ip() {
     const auto& ip = match_.ip();
-    const std::string path = path_ + ".ip.";
     if (ip.has_version()) {
-      if (ip.version() != 4 && ip.version() != 6) return Error{ErrorCode::kInvalid, path + "version", "must be 4 or 6"};
+      if (ip.version() != 4 && ip.version() != 6) return Error{ErrorCode::kInvalid, "ip.version", "must be 4 or 6"};
       if (auto r = ask(Field::kIpVersion, "ip.version", Values{{{ip.version(), ip.version()}}, {}}); !r) return r;
     }
     if (ip.src_size() > 0)
-      if (auto r = ask(Field::kSrc, "ip.src", addresses_of(ip.src(), path + "src")); !r) return r;
+      if (auto r = ask(Field::kSrc, "ip.src", addresses_of(ip.src(), "ip.src")); !r) return r;
     if (ip.dst_size() > 0)
-      if (auto r = ask(Field::kDst, "ip.dst", addresses_of(ip.dst(), path + "dst")); !r) return r;
+      if (auto r = ask(Field::kDst, "ip.dst", addresses_of(ip.dst(), "ip.dst")); !r) return r;
     if (ip.addr_size() > 0) {
-      auto values = addresses_of(ip.addr(), path + "addr");
+      auto values = addresses_of(ip.addr(), "ip.addr");
       if (!values) return values.error();
       ask_either(Field::kSrc, Field::kDst, "ip.addr", shared(std::move(*values)));
     }
@@ -178,39 +175,39 @@ class MatchCompilation {
     if (auto r = ask_set(ip.dst_set(), "ip.dst_set", {Field::kDst}); !r) return r;
     if (auto r = ask_set(ip.addr_set(), "ip.addr_set", {Field::kSrc, Field::kDst}); !r) return r;
     if (ip.has_endpoint())
-      if (auto r = endpoint(ip.endpoint(), path + "endpoint"); !r) return r;
+      if (auto r = endpoint(ip.endpoint()); !r) return r;
     if (ip.protocol_size() > 0)
-      if (auto r = ask(Field::kProtocol, "ip.protocol", protocols_of(ip.protocol(), path + "protocol")); !r) return r;
+      if (auto r = ask(Field::kProtocol, "ip.protocol", protocols_of(ip.protocol(), "ip.protocol")); !r) return r;
     if (ip.dscp_size() > 0)
-      if (auto r = ask(Field::kDscp, "ip.dscp", numbers_of(ip.dscp(), path + "dscp", 63)); !r) return r;
+      if (auto r = ask(Field::kDscp, "ip.dscp", numbers_of(ip.dscp(), "ip.dscp", 63)); !r) return r;
     if (ip.ecn_size() > 0)
-      if (auto r = ask(Field::kEcn, "ip.ecn", numbers_of(ip.ecn(), path + "ecn", 3)); !r) return r;
+      if (auto r = ask(Field::kEcn, "ip.ecn", numbers_of(ip.ecn(), "ip.ecn", 3)); !r) return r;
     if (ip.ttl_size() > 0)
-      if (auto r = ask(Field::kTtl, "ip.ttl", numbers_of(ip.ttl(), path + "ttl", 255)); !r) return r;
+      if (auto r = ask(Field::kTtl, "ip.ttl", numbers_of(ip.ttl(), "ip.ttl", 255)); !r) return r;
     if (ip.fragment_size() > 0)
       if (auto r = ask(Field::kFragment, "ip.fragment", enumerated(ip.fragment())); !r) return r;
     if (ip.length_size() > 0)
-      if (auto r = ask(Field::kLength, "ip.length", numbers_of(ip.length(), path + "length", 65575)); !r) return r;
+      if (auto r = ask(Field::kLength, "ip.length", numbers_of(ip.length(), "ip.length", 65575)); !r) return r;
     return {};
   }
 
   /// Address and port of one side. Negated: of neither.
-  Result<void> endpoint(const v1::Endpoint& endpoint, const std::string& path) {
+  Result<void> endpoint(const v1::Endpoint& endpoint) {
     std::vector<std::pair<Field, Field>> fields;  // as source, as destination
     std::vector<std::shared_ptr<const Values>> values;
     if (endpoint.addr_size() > 0) {
-      auto some = addresses_of(endpoint.addr(), path + ".addr");
+      auto some = addresses_of(endpoint.addr(), "ip.endpoint.addr");
       if (!some) return some.error();
       fields.emplace_back(Field::kSrc, Field::kDst);
       values.push_back(shared(std::move(*some)));
     }
     if (endpoint.port_size() > 0) {
-      auto some = numbers_of(endpoint.port(), path + ".port", kMaxPort, kPortsInWords);
+      auto some = numbers_of(endpoint.port(), "ip.endpoint.port", kMaxPort, kPortsInWords);
       if (!some) return some.error();
       fields.emplace_back(Field::kSrcPort, Field::kDstPort);
       values.push_back(shared(std::move(*some)));
     }
-    if (fields.empty()) return Error{ErrorCode::kInvalid, path, "must have an addr or a port"};
+    if (fields.empty()) return Error{ErrorCode::kInvalid, "ip.endpoint", "must have an addr or a port"};
     const bool negated = negated_.erase("ip.endpoint") > 0;
     if (!negated) {
       std::vector<Criteria> ways(2);
@@ -239,42 +236,40 @@ class MatchCompilation {
 
   Result<void> transport() {
     const auto& l4 = match_.l4();
-    const std::string path = path_ + ".l4.";
     if (l4.src_port_size() > 0)
-      if (auto r = ask(Field::kSrcPort, "l4.src_port", numbers_of(l4.src_port(), path + "src_port", kMaxPort, kPortsInWords)); !r) return r;
+      if (auto r = ask(Field::kSrcPort, "l4.src_port", numbers_of(l4.src_port(), "l4.src_port", kMaxPort, kPortsInWords)); !r) return r;
     if (l4.dst_port_size() > 0)
-      if (auto r = ask(Field::kDstPort, "l4.dst_port", numbers_of(l4.dst_port(), path + "dst_port", kMaxPort, kPortsInWords)); !r) return r;
+      if (auto r = ask(Field::kDstPort, "l4.dst_port", numbers_of(l4.dst_port(), "l4.dst_port", kMaxPort, kPortsInWords)); !r) return r;
     if (l4.port_size() > 0) {
-      auto values = numbers_of(l4.port(), path + "port", kMaxPort, kPortsInWords);
+      auto values = numbers_of(l4.port(), "l4.port", kMaxPort, kPortsInWords);
       if (!values) return values.error();
       ask_either(Field::kSrcPort, Field::kDstPort, "l4.port", shared(std::move(*values)));
     }
     if (l4.tcp_flags_size() > 0)
-      if (auto r = ask(Field::kTcpFlags, "l4.tcp_flags", tcp_flags_of(l4.tcp_flags(), path + "tcp_flags")); !r) return r;
+      if (auto r = ask(Field::kTcpFlags, "l4.tcp_flags", tcp_flags_of(l4.tcp_flags(), "l4.tcp_flags")); !r) return r;
     const auto& icmp = match_.icmp();
     if (icmp.type_size() > 0)
-      if (auto r = ask(Field::kIcmpType, "icmp.type", numbers_of(icmp.type(), path_ + ".icmp.type", 255)); !r) return r;
+      if (auto r = ask(Field::kIcmpType, "icmp.type", numbers_of(icmp.type(), "icmp.type", 255)); !r) return r;
     if (icmp.code_size() > 0)
-      if (auto r = ask(Field::kIcmpCode, "icmp.code", numbers_of(icmp.code(), path_ + ".icmp.code", 255)); !r) return r;
+      if (auto r = ask(Field::kIcmpCode, "icmp.code", numbers_of(icmp.code(), "icmp.code", 255)); !r) return r;
     return {};
   }
 
   Result<void> tunnel() {
     const auto& tunnel = match_.tunnel();
-    const std::string path = path_ + ".tunnel.";
     const bool inner = std::exchange(inner_, false);  // the header between the layers belongs to the packet
     if (tunnel.kind_size() > 0)
       if (auto r = ask(Field::kTunnelKind, "tunnel.kind", enumerated(tunnel.kind())); !r) return r;
     if (tunnel.vni_size() > 0)
-      if (auto r = ask(Field::kVni, "tunnel.vni", numbers_of(tunnel.vni(), path + "vni", 16777215)); !r) return r;
+      if (auto r = ask(Field::kVni, "tunnel.vni", numbers_of(tunnel.vni(), "tunnel.vni", 16777215)); !r) return r;
     if (tunnel.gre_key_size() > 0)
-      if (auto r = ask(Field::kGreKey, "tunnel.gre_key", numbers_of(tunnel.gre_key(), path + "gre_key", 4294967295)); !r) return r;
+      if (auto r = ask(Field::kGreKey, "tunnel.gre_key", numbers_of(tunnel.gre_key(), "tunnel.gre_key", 4294967295)); !r) return r;
     if (tunnel.erspan_session_size() > 0)
-      if (auto r = ask(Field::kErspanSession, "tunnel.erspan_session", numbers_of(tunnel.erspan_session(), path + "erspan_session", 1023));
+      if (auto r = ask(Field::kErspanSession, "tunnel.erspan_session", numbers_of(tunnel.erspan_session(), "tunnel.erspan_session", 1023));
           !r)
         return r;
     if (tunnel.gtp_teid_size() > 0)
-      if (auto r = ask(Field::kTeid, "tunnel.gtp_teid", numbers_of(tunnel.gtp_teid(), path + "gtp_teid", 4294967295)); !r) return r;
+      if (auto r = ask(Field::kTeid, "tunnel.gtp_teid", numbers_of(tunnel.gtp_teid(), "tunnel.gtp_teid", 4294967295)); !r) return r;
     inner_ = inner;
     return {};
   }
@@ -285,7 +280,7 @@ class MatchCompilation {
     remainder.patterns_negated = negated_.erase("bytes") > 0;
     for (int i = 0; i < match_.bytes_size(); ++i) {
       const auto& asked = match_.bytes(i);
-      const std::string path = path_ + ".bytes[" + std::to_string(i) + "]";
+      const std::string path = "bytes[" + std::to_string(i) + "]";
       BytePattern pattern;
       switch (asked.anchor()) {
         case v1::Anchor::FRAME: pattern.anchor = Anchor::kFrame; break;
@@ -309,8 +304,8 @@ class MatchCompilation {
 
   Result<void> regex() {
     if (match_.regex().empty()) return {};
-    const auto expression = context_.scanner->add(match_.regex(), path_ + ".regex");
-    if (!expression) return expression.error();
+    const auto expression = context_.scanner->add(match_.regex(), place_() + ".regex");
+    if (!expression) return Error{expression.error().code, "regex", expression.error().message};
     auto& remainder = more();
     remainder.scanner = context_.scanner;
     remainder.expression = *expression;
@@ -352,7 +347,7 @@ class MatchCompilation {
   }
 
   const v1::Match& match_;
-  const std::string& path_;
+  const Place& place_;
   const MatchContext& context_;
   bool inner_;
   std::set<std::string> negated_;
@@ -362,14 +357,17 @@ class MatchCompilation {
 
 }  // namespace
 
-Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path, const MatchContext& context) {
-  return MatchCompilation(match, path, context).run();
+Result<RuleMatch> compile_match(const v1::Match& match, const Place& place, const MatchContext& context) {
+  auto made = MatchCompilation(match, place, context).run();
+  if (made) return made;
+  return Error{made.error().code, place() + "." + made.error().field_path, made.error().message};
 }
 
 Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& path, const MatchContext& context) {
   RuleMatch any;
   for (int i = 0; i < filter.matches_size(); ++i) {
-    auto one = compile_match(filter.matches(i), path + ".matches[" + std::to_string(i) + "]", context);
+    auto one = compile_match(
+        filter.matches(i), [&] { return path + ".matches[" + std::to_string(i) + "]"; }, context);
     if (!one) return one;
     std::move(one->alternatives.begin(), one->alternatives.end(), std::back_inserter(any.alternatives));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitset>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,10 +26,13 @@ struct MatchContext {
   std::bitset<128> a, b;
 };
 
-/// `path` is the match's place, for errors.
-[[nodiscard]] Result<RuleMatch> compile_match(const v1::Match& match, const std::string& path, const MatchContext& context);
+/// Tells where something stands: of 16,384 rules nobody writes down all the places where something could have been wrong.
+using Place = std::function<std::string()>;
 
-/// Any of a filter's matches, or none of them.
+/// `place` is the match's, for errors.
+[[nodiscard]] Result<RuleMatch> compile_match(const v1::Match& match, const Place& place, const MatchContext& context);
+
+/// Any of a filter's matches, or none of them. `path` is the filter's place.
 [[nodiscard]] Result<RuleMatch> compile_filter(const v1::Filter& filter, const std::string& path, const MatchContext& context);
 
 /// The addresses of a set.

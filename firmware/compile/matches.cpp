@@ -25,7 +25,8 @@ void Matches::begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxP
 
 Result<RuleMatch> Matches::of_rule(const v1::Rule& rule, const std::string& path) {
   if (!rule.filter().empty()) return within_bounds(named(rule.filter(), path + ".filter"), path);
-  return within_bounds(compile_match(rule.match(), path + ".match", context_), path);
+  const Place place = [&path] { return path + ".match"; };
+  return within_bounds(compile_match(rule.match(), place, context_), path);
 }
 
 Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) { return within_bounds(named(id, path), path); }

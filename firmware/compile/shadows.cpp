@@ -49,12 +49,12 @@ class Group {
  public:
   struct Member {
     std::size_t rule;
-    Asked asked;
+    const Asked* asked;  ///< lives as long as the group
   };
   std::vector<Member> members;
 
   [[nodiscard]] bool asks_less_than(const Asked& other) const {
-    const Asked& ours = members.front().asked;
+    const Asked& ours = *members.front().asked;
     return std::includes(other.begin(), other.end(), ours.begin(), ours.end(),
                          [](const Criterion& a, const Criterion& b) { return a.where < b.where; });
   }
@@ -62,17 +62,18 @@ class Group {
   /// By the field whose values tell most members apart. Members that share their values, an address set's, share its ranges too.
   void index(std::size_t& compared) {
     std::size_t most = 0;
-    for (std::size_t f = 0; f < members.front().asked.size(); ++f) {
-      std::vector<std::pair<Key, Key>> firsts;
-      for (const Member& member : members) firsts.push_back(first_of(*member.asked[f].values));
+    std::vector<std::pair<Key, Key>> firsts;
+    for (std::size_t f = 0; f < members.front().asked->size(); ++f) {
+      firsts.clear();
+      for (const Member& member : members) firsts.push_back(first_of(*(*member.asked)[f].values));
       std::sort(firsts.begin(), firsts.end());
       const auto different = static_cast<std::size_t>(std::unique(firsts.begin(), firsts.end()) - firsts.begin());
       if (different > most) most = different, field_ = f;
     }
-    if (members.front().asked.empty()) return;
+    if (members.front().asked->empty()) return;
     std::map<const Values*, std::size_t> known;
     for (std::size_t m = 0; m < members.size(); ++m) {
-      const Values& values = *members[m].asked[field_].values;
+      const Values& values = *(*members[m].asked)[field_].values;
       const auto [sharer, is_new] = known.try_emplace(&values, sharers_.size());
       if (is_new) {
         sharers_.emplace_back();
@@ -92,7 +93,7 @@ class Group {
   /// f(member) for those whose values have the first of what is asked for, until it says no: of members that share a range no more than
   /// one whose rule is not before `bound`, which f may lower.
   bool each(const Asked& asked, const std::size_t& bound, auto&& f) const {
-    if (members.front().asked.empty()) {
+    if (members.front().asked->empty()) {
       for (const Member& member : members) {
         const bool beyond = member.rule >= bound;  // as all that follow
         if (!f(member)) return false;
@@ -101,7 +102,7 @@ class Group {
       return true;
     }
     const auto wanted =
-        std::find_if(asked.begin(), asked.end(), [&](const Criterion& c) { return c.where == members.front().asked[field_].where; });
+        std::find_if(asked.begin(), asked.end(), [&](const Criterion& c) { return c.where == (*members.front().asked)[field_].where; });
     const bool v6 = wanted->values->numbers.empty();
     const Key key = v6 ? wanted->values->ipv6.front().from : wanted->values->numbers.front().from;
     return stab(0, ranges_.size(), v6, key, bound, f);
@@ -152,19 +153,21 @@ class Group {
 Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared) {
   std::map<std::vector<Where>, Group> groups;
   std::vector<std::vector<Asked>> all(rules.size());
-  for (std::size_t r = 0; r < rules.size(); ++r)
+  std::vector<Where> fields;
+  for (std::size_t r = 0; r < rules.size(); ++r) {
+    all[r].reserve(rules[r].match.alternatives.size());  // groups point into it
     for (const Alternative& alternative : rules[r].match.alternatives) {
       if (compared >= kMostCompared) return {{}, true};
       Asked asked = asked_by(alternative, compared);
       if (is_empty(asked)) continue;  // never matches
-      if (!alternative.remainder) {
-        std::vector<Where> fields;
-        for (const Criterion& criterion : asked) fields.push_back(criterion.where);
-        groups[fields].members.push_back({r, asked});
-      }
       all[r].push_back(std::move(asked));
+      if (alternative.remainder) continue;
+      fields.clear();
+      for (const Criterion& criterion : all[r].back()) fields.push_back(criterion.where);
+      groups[fields].members.push_back({r, &all[r].back()});
     }
-  for (auto& [fields, group] : groups) {
+  }
+  for (auto& [shared, group] : groups) {
     group.index(compared);
     if (compared >= kMostCompared) return {{}, true};
   }
@@ -174,14 +177,14 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
   const auto coverer = [&](std::size_t rule, const Asked& asked) {
     std::optional<std::size_t> by;
     std::size_t bound = rule;
-    for (const auto& [fields, group] : groups) {
+    for (const auto& [shared, group] : groups) {
       if (++compared >= kMostCompared) return by;
       if (!group.asks_less_than(asked)) continue;
       group.each(asked, bound, [&](const Group::Member& member) {
         ++compared;
         if (member.rule >= bound) return compared < kMostCompared;
         auto theirs = asked.begin();
-        for (const Criterion& ours : member.asked) {
+        for (const Criterion& ours : *member.asked) {
           while (theirs->where != ours.where) ++theirs;
           if (ours.values != theirs->values) compared += size_of(*ours.values) + size_of(*theirs->values);
           if (!contains(*ours.values, *theirs->values)) return compared < kMostCompared;

@@ -21,11 +21,11 @@ Interval interval_of(const Prefix& prefix) {
 
 }  // namespace
 
-Error bad_entry(const std::string& path, int i, const std::string& value, const char* expected) {
-  return {ErrorCode::kInvalid, path + "[" + std::to_string(i) + "]", "\"" + value + "\" is not " + expected};
+Error bad_entry(std::string_view path, int i, const std::string& value, const char* expected) {
+  return {ErrorCode::kInvalid, std::string(path) + "[" + std::to_string(i) + "]", "\"" + value + "\" is not " + expected};
 }
 
-Result<Values> addresses_of(const Texts& texts, const std::string& path) {
+Result<Values> addresses_of(const Texts& texts, std::string_view path) {
   Values out;
   for (int i = 0; i < texts.size(); ++i) {
     const auto prefix = parse_prefix(texts[i]);
@@ -36,7 +36,7 @@ Result<Values> addresses_of(const Texts& texts, const std::string& path) {
   return out;
 }
 
-Result<Values> numbers_of(const Texts& texts, const std::string& path, uint32_t max, const char* expected) {
+Result<Values> numbers_of(const Texts& texts, std::string_view path, uint32_t max, const char* expected) {
   Values out;
   for (int i = 0; i < texts.size(); ++i) {
     const auto range = parse_range(texts[i], max);
@@ -47,7 +47,7 @@ Result<Values> numbers_of(const Texts& texts, const std::string& path, uint32_t 
   return out;
 }
 
-Result<Values> macs_of(const Texts& texts, const std::string& path) {
+Result<Values> macs_of(const Texts& texts, std::string_view path) {
   constexpr unsigned kMostScattered = 12;  // zeros in front of a one: 4,096 ranges
   Values out;
   const auto number = [](const Mac& mac) {
@@ -66,7 +66,7 @@ Result<Values> macs_of(const Texts& texts, const std::string& path) {
     const uint64_t tail = ones == 0 ? all : (ones & (~ones + 1)) - 1;  // zeros behind the last one
     const uint64_t scattered = all & ~ones & ~tail;
     if (std::popcount(scattered) > static_cast<int>(kMostScattered))
-      return Error{ErrorCode::kInvalid, path + "[" + std::to_string(i) + "]",
+      return Error{ErrorCode::kInvalid, std::string(path) + "[" + std::to_string(i) + "]",
                    "the mask of \"" + text + "\" has more than 12 zeros between its ones"};
     const uint64_t value = number(*mac) & ones;
     for (uint64_t some = 0;;) {  // every subset of the scattered zeros
@@ -79,7 +79,7 @@ Result<Values> macs_of(const Texts& texts, const std::string& path) {
   return out;
 }
 
-Result<Values> tcp_flags_of(const Texts& texts, const std::string& path) {
+Result<Values> tcp_flags_of(const Texts& texts, std::string_view path) {
   constexpr std::array<std::string_view, 8> kFlags{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"};
   Values out;
   for (int i = 0; i < texts.size(); ++i) {
@@ -102,7 +102,7 @@ Result<Values> tcp_flags_of(const Texts& texts, const std::string& path) {
   return out;
 }
 
-Result<Values> protocols_of(const Texts& texts, const std::string& path) {
+Result<Values> protocols_of(const Texts& texts, std::string_view path) {
   Values out;
   for (int i = 0; i < texts.size(); ++i) {
     const auto number = parse_protocol(texts[i]);
@@ -113,7 +113,7 @@ Result<Values> protocols_of(const Texts& texts, const std::string& path) {
   return out;
 }
 
-Result<Values> ethertypes_of(const Texts& texts, const std::string& path) {
+Result<Values> ethertypes_of(const Texts& texts, std::string_view path) {
   Values out;
   for (int i = 0; i < texts.size(); ++i) {
     const std::string& text = texts[i];
@@ -134,11 +134,11 @@ Values enumerated(const google::protobuf::RepeatedField<int>& values) {
   return out;
 }
 
-Result<Values> headers_of(const google::protobuf::RepeatedPtrField<v1::Presence>& asked, const std::string& path) {
+Result<Values> headers_of(const google::protobuf::RepeatedPtrField<v1::Presence>& asked, std::string_view path) {
   Values out;
   for (int i = 0; i < asked.size(); ++i)
     if (asked[i].header() == v1::HeaderKind::UNSPECIFIED)
-      return Error{ErrorCode::kInvalid, path + "[" + std::to_string(i) + "].header", "is required"};
+      return Error{ErrorCode::kInvalid, std::string(path) + "[" + std::to_string(i) + "].header", "is required"};
   for (unsigned headers = 0; headers <= presence::kAll; ++headers)
     for (const v1::Presence& one : asked) {
       const bool there = (headers >> (one.header() - 1) & 1) != 0;

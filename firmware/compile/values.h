@@ -5,6 +5,7 @@
 
 #include <bitset>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/classify/match.h"
@@ -20,19 +21,19 @@ inline constexpr const char* kNumbersInWords = "a number or a range of numbers w
 inline constexpr uint32_t kMaxPort = 65535;
 inline constexpr uint32_t kMaxVlan = 4095;
 
-[[nodiscard]] Error bad_entry(const std::string& path, int i, const std::string& value, const char* expected);
+[[nodiscard]] Error bad_entry(std::string_view path, int i, const std::string& value, const char* expected);
 
-[[nodiscard]] Result<Values> addresses_of(const Texts& texts, const std::string& path);
-[[nodiscard]] Result<Values> numbers_of(const Texts& texts, const std::string& path, uint32_t max, const char* expected = kNumbersInWords);
+[[nodiscard]] Result<Values> addresses_of(const Texts& texts, std::string_view path);
+[[nodiscard]] Result<Values> numbers_of(const Texts& texts, std::string_view path, uint32_t max, const char* expected = kNumbersInWords);
 /// A mask whose ones come first makes a range, another as many ranges as it has gaps between its ones; beyond 4,096 it is refused.
-[[nodiscard]] Result<Values> macs_of(const Texts& texts, const std::string& path);
+[[nodiscard]] Result<Values> macs_of(const Texts& texts, std::string_view path);
 /// The byte's values that have these flags set and those clear.
-[[nodiscard]] Result<Values> tcp_flags_of(const Texts& texts, const std::string& path);
-[[nodiscard]] Result<Values> protocols_of(const Texts& texts, const std::string& path);
-[[nodiscard]] Result<Values> ethertypes_of(const Texts& texts, const std::string& path);
+[[nodiscard]] Result<Values> tcp_flags_of(const Texts& texts, std::string_view path);
+[[nodiscard]] Result<Values> protocols_of(const Texts& texts, std::string_view path);
+[[nodiscard]] Result<Values> ethertypes_of(const Texts& texts, std::string_view path);
 /// Enums whose numbers are those that the packet has.
 [[nodiscard]] Values enumerated(const google::protobuf::RepeatedField<int>& values);
-[[nodiscard]] Result<Values> headers_of(const google::protobuf::RepeatedPtrField<v1::Presence>& asked, const std::string& path);
+[[nodiscard]] Result<Values> headers_of(const google::protobuf::RepeatedPtrField<v1::Presence>& asked, std::string_view path);
 [[nodiscard]] Values slots_of(const std::bitset<128>& ports);
 
 }  // namespace sluice::compile

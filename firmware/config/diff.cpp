@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <unordered_map>
@@ -19,7 +20,8 @@ using pb::Message;
 
 class FieldChanges {
  public:
-  explicit FieldChanges(v1::ResourceChange& out) : out_(out) {}
+  /// rules: of a map, those that can differ.
+  explicit FieldChanges(v1::ResourceChange& out, std::optional<RuleWindow> rules = {}) : out_(out), rules_(rules) {}
 
   void compare(const Message& a, const Message& b, const std::string& path) {
     const auto* type = a.GetDescriptor();
@@ -119,31 +121,31 @@ class FieldChanges {
   }
 
   void compare_by_id(const Message& a, const Message& b, const FieldDescriptor& field, const std::string& path) {
-    const auto ids_of = [&field](const Message& m) {
-      const auto* r = m.GetReflection();
+    const auto* r = a.GetReflection();
+    const RuleWindow window = rules_.value_or(RuleWindow{0, r->FieldSize(a, &field), r->FieldSize(b, &field)});
+    const auto ids_of = [&](const Message& m, int end) {
       const auto* id = field.message_type()->FindFieldByName("id");
       std::vector<std::string> ids;
-      for (int i = 0; i < r->FieldSize(m, &field); ++i) {
+      for (int i = window.begin; i < end; ++i) {
         const auto& one = r->GetRepeatedMessage(m, &field, i);
         ids.push_back(one.GetReflection()->GetString(one, id));
       }
       return ids;
     };
-    const auto places_of = [](const std::vector<std::string>& ids) {
+    const auto places_of = [&window](const std::vector<std::string>& ids) {
       std::unordered_map<std::string_view, int> places;
-      for (std::size_t i = 0; i < ids.size(); ++i) places[ids[i]] = static_cast<int>(i);
+      for (std::size_t i = 0; i < ids.size(); ++i) places[ids[i]] = window.begin + static_cast<int>(i);
       return places;
     };
-    const auto ids_a = ids_of(a), ids_b = ids_of(b);
+    const auto ids_a = ids_of(a, window.before_end), ids_b = ids_of(b, window.end);
     const auto was = places_of(ids_a), is = places_of(ids_b);
     std::vector<int> order;  // places in a, in the order of b, of what is in both
     for (const auto& id : ids_b)
       if (const auto found = was.find(id); found != was.end()) order.push_back(found->second);
     const auto displaced = moved(order);
-    const auto* r = a.GetReflection();
     const auto place = [&path](const std::string& id) { return path + "[" + id + "]"; };
-    for (int i = 0; i < static_cast<int>(ids_a.size()); ++i) {
-      const std::string& id = ids_a[static_cast<std::size_t>(i)];
+    for (int i = window.begin; i < window.before_end; ++i) {
+      const std::string& id = ids_a[static_cast<std::size_t>(i - window.begin)];
       const auto found = is.find(id);
       if (found == is.end()) {
         add_whole(a, field, i, place(id), false);
@@ -155,11 +157,12 @@ class FieldChanges {
       const std::string from = std::to_string(i), to = std::to_string(found->second);
       if (displaced.contains(i)) add(place(id) + ".position", &from, &to);
     }
-    for (int i = 0; i < static_cast<int>(ids_b.size()); ++i)
-      if (const auto& id = ids_b[static_cast<std::size_t>(i)]; !was.contains(id)) add_whole(b, field, i, place(id), true);
+    for (int i = window.begin; i < window.end; ++i)
+      if (const auto& id = ids_b[static_cast<std::size_t>(i - window.begin)]; !was.contains(id)) add_whole(b, field, i, place(id), true);
   }
 
   v1::ResourceChange& out_;
+  std::optional<RuleWindow> rules_;
 };
 
 v1::ResourceChange describe(v1::ChangeAction::Value action, const std::string& collection, const Message& m) {
@@ -172,7 +175,9 @@ v1::ResourceChange describe(v1::ChangeAction::Value action, const std::string& c
   return change;
 }
 
-void diff_collection(const v1::Config& before, const v1::Config& after, Collection collection, std::vector<v1::ResourceChange>& out) {
+void diff_collection(const v1::Config& before, const v1::Config& after, Collection collection, const ChangedRules& changed,
+                     std::vector<v1::ResourceChange>& out) {
+  const bool maps = collection->number() == v1::Config::kMapsFieldNumber;
   std::map<std::string, int> was, is;
   for (int i = 0; i < count(before, collection); ++i) was[id_of(resource(before, collection, i))] = i;
   std::vector<int> order;
@@ -194,8 +199,9 @@ void diff_collection(const v1::Config& before, const v1::Config& after, Collecti
     }
     const auto& other = resource(after, collection, found->second);
     auto change = describe(v1::ChangeAction::CHANGED, collection->name(), other);
-    FieldChanges fields(change);
-    if (bytes_of(one) != bytes_of(other)) fields.compare(one, other, "");
+    const auto rules = maps ? changed.of_map(found->second) : std::nullopt;
+    FieldChanges fields(change, rules);
+    if (rules || bytes_of(one) != bytes_of(other)) fields.compare(one, other, "");
     const std::string from = std::to_string(i), to = std::to_string(found->second);
     if (displaced.contains(i)) fields.add("position", &from, &to);
     if (change.fields_size()) out.push_back(std::move(change));
@@ -233,12 +239,12 @@ std::string sentence(const v1::FieldChange& field) {
 
 }  // namespace
 
-std::vector<v1::ResourceChange> diff(const v1::Config& before, const v1::Config& after) {
+std::vector<v1::ResourceChange> diff(const v1::Config& before, const v1::Config& after, const ChangedRules& changed) {
   std::vector<v1::ResourceChange> out;
   auto system = describe(v1::ChangeAction::CHANGED, "system", before.system());
   FieldChanges(system).compare(before.system(), after.system(), "");
   if (system.fields_size()) out.push_back(std::move(system));
-  for (const auto* collection : collections()) diff_collection(before, after, collection, out);
+  for (const auto* collection : collections()) diff_collection(before, after, collection, changed, out);
   return out;
 }
 

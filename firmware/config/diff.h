@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "config/changed_rules.h"
 #include "sluice/v1/api.pb.h"
 #include "sluice/v1/config.pb.h"
 
@@ -13,7 +14,8 @@ namespace sluice::config {
 inline constexpr int kMostFieldChanges = 200;
 
 /// References in both by name; resources and rules are the same if their ids are.
-[[nodiscard]] std::vector<v1::ResourceChange> diff(const v1::Config& before, const v1::Config& after);
+/// changed: of `after` against `before`; the other rules are equal.
+[[nodiscard]] std::vector<v1::ResourceChange> diff(const v1::Config& before, const v1::Config& after, const ChangedRules& changed = {});
 
 /// One line a change: "map web-to-ids: sources.ports: in2 added".
 [[nodiscard]] std::vector<std::string> in_words(const std::vector<v1::ResourceChange>& changes);

@@ -5,6 +5,7 @@
 namespace sluice::config {
 
 std::set<int> moved(const std::vector<int>& order) {
+  if (std::is_sorted(order.begin(), order.end())) return {};
   std::vector<int> tails, at(order.size()), previous(order.size(), -1);  // tails: index of the smallest end of a run of each length
   for (int i = 0; i < static_cast<int>(order.size()); ++i) {
     const auto place = std::lower_bound(tails.begin(), tails.end(), order[i], [&](int t, int value) { return order[t] < value; });

@@ -102,25 +102,27 @@ Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::f
 }
 
 /// Rules have no name. One without an id that equals a rule of the map's former state is that rule.
-void give_rule_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
+void give_rule_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id, const ChangedRules& changed) {
   const auto* maps = find_collection("maps");
-  for (auto& map : *config.mutable_maps()) {
+  for (int m = 0; m < config.maps_size(); ++m) {
+    auto& map = *config.mutable_maps(m);
     const int former = find(before, maps, map.id());
+    const auto window = changed.of_map(m).value_or(RuleWindow{0, former < 0 ? 0 : before.maps(former).rules_size(), map.rules_size()});
     std::unordered_set<std::string_view> known, taken;
-    if (former >= 0)
-      for (const auto& rule : before.maps(former).rules()) known.insert(rule.id());
-    for (auto& rule : *map.mutable_rules())
-      if (!known.contains(rule.id()) || !taken.insert(rule.id()).second) rule.clear_id();
+    for (int i = window.begin; i < window.before_end; ++i) known.insert(before.maps(former).rules(i).id());
+    for (int i = window.begin; i < window.end; ++i)
+      if (auto& rule = *map.mutable_rules(i); !known.contains(rule.id()) || !taken.insert(rule.id()).second) rule.clear_id();
     // By their bytes, so that 16,384 rules are not compared with each other one by one. Rules hold no map field: the bytes are canonical.
     std::multimap<std::string, std::string> by_content;
-    if (former >= 0)
-      for (const auto& was : before.maps(former).rules()) {
-        if (taken.contains(was.id())) continue;
-        v1::Rule rule = was;
-        rule.clear_id();
-        by_content.emplace(rule.SerializeAsString(), was.id());
-      }
-    for (auto& rule : *map.mutable_rules()) {
+    for (int i = window.begin; i < window.before_end; ++i) {
+      const auto& was = before.maps(former).rules(i);
+      if (taken.contains(was.id())) continue;
+      v1::Rule rule = was;
+      rule.clear_id();
+      by_content.emplace(rule.SerializeAsString(), was.id());
+    }
+    for (int i = window.begin; i < window.end; ++i) {
+      auto& rule = *map.mutable_rules(i);
       if (!rule.id().empty()) continue;
       const auto equal = by_content.find(rule.SerializeAsString());
       if (equal == by_content.end()) {
@@ -211,7 +213,7 @@ const std::vector<const FieldDescriptor*>& fields_to_fill(const pb::Descriptor* 
 
 }  // namespace
 
-void fill_defaults(Message& message) {
+void fill_defaults(Message& message, const ChangedRules& changed) {
   const auto* r = message.GetReflection();
   for (const auto* field : fields_to_fill(message.GetDescriptor())) {
     if (field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
@@ -221,11 +223,12 @@ void fill_defaults(Message& message) {
       continue;
     }
     if (field->is_repeated()) {
-      for (int i = 0; i < r->FieldSize(message, field); ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i));
+      const auto [begin, end] = changed.range(message, *field, r->FieldSize(message, field));
+      for (int i = begin; i < end; ++i) fill_defaults(*r->MutableRepeatedMessage(&message, field, i), changed);
       continue;
     }
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field));
+      if (r->HasField(message, field)) fill_defaults(*r->MutableMessage(&message, field), changed);
       continue;
     }
     if (r->HasField(message, field)) continue;
@@ -260,8 +263,9 @@ std::string new_id() {
   return h.substr(0, 8) + "-" + h.substr(8, 4) + "-" + h.substr(12, 4) + "-" + h.substr(16, 4) + "-" + h.substr(20);
 }
 
-Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id) {
-  fill_defaults(config);
+Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id,
+                      const ChangedRules& changed) {
+  fill_defaults(config, changed);
   if (auto r = give_ids(config, before, make_id); !r) return r;
   std::map<std::string, std::map<std::string, std::string>> ids;  // collection, name or id -> id
   for (const auto* collection : collections())
@@ -281,7 +285,7 @@ Result<void> complete(v1::Config& config, const v1::Config& before, const std::f
     return {};
   });
   if (!resolved) return resolved;
-  give_rule_ids(config, before, make_id);
+  give_rule_ids(config, before, make_id, changed);
   return {};
 }
 

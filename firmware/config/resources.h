@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/changed_rules.h"
 #include "sluice/v1/config.pb.h"
 #include "sluice/v1/options.pb.h"
 
@@ -43,15 +44,17 @@ void remove_resource(v1::Config& config, Collection collection, int index);
 [[nodiscard]] const v1::FieldLimits& limits_of(const google::protobuf::FieldDescriptor& field);
 
 /// Fills in what a client may leave out, where it has a default.
-void fill_defaults(google::protobuf::Message& message);
+void fill_defaults(google::protobuf::Message& message, const ChangedRules& changed = {});
 
 /// Makes a new id: a random UUID (RFC 9562 version 4).
 [[nodiscard]] std::string new_id();
 
 /// Fills in what a client may leave out: defaults, and ids. A resource takes over the id of its namesake in `before`, a rule that of
 /// an equal rule of the same map. `before` is the authority on ids: a resource with another id is refused, of a rule it is taken away.
-/// Then turns references by name (or id) into ids. Errors name the reference that leads nowhere, or the id.
-[[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id);
+/// Then turns references by name (or id) into ids. Rules that are not among `changed` are those of `before`. Errors name the reference that
+/// leads nowhere, or the id.
+[[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id,
+                                    const ChangedRules& changed = {});
 
 /// Whether every reference, by id, leads to a resource. Errors: the first that does not, by its path.
 [[nodiscard]] Result<void> check_references(const v1::Config& config);

@@ -38,7 +38,7 @@ Result<void> Configuration::load() {
     return config;
   };
   auto config = usable(newest_);
-  if (config) set_config(std::move(*config));
+  if (config) set_config(*config, rows_of(*config), with_names(*config));
   else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
            !r)
     return r;
@@ -75,40 +75,45 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
     revision_ = candidate;
-    set_config(std::move(*config));
+    set_config(*config, rows_of(*config), with_names(*config));
     return {};
   }
   return Error{ErrorCode::kInternal, "", number(newest_) + " cannot be used (" + why + "), and no revision before it either"};
 }
 
-void Configuration::set_config(v1::Config config) {
-  named_ = with_names(config);
+/// One configuration in its three forms.
+void Configuration::set_config(v1::Config config, Rows rows, v1::Config named) {
   config_ = std::move(config);
+  rows_ = std::move(rows);
+  named_ = std::make_shared<const v1::Config>(std::move(named));
+  named_maps_ = map_bytes(*named_);
 }
 
 Configuration::View Configuration::view() const {
   const std::lock_guard lock(mutex_);
-  return {revision_, named_, std::to_string(revision_)};
+  return {.revision = revision_, .whole = named_, .version = std::to_string(revision_)};
 }
 
 Result<v1::Config> Configuration::candidate(const Edit& edit) const {
   const std::lock_guard lock(mutex_);
-  v1::Config next = named_;
+  v1::Config next = *named_;
   if (auto r = edit(next); !r) return r.error();
-  if (auto r = validate_counts(next); !r) return r.error();
-  if (auto r = complete(next, config_); !r) return r.error();
-  if (auto r = validate(next); !r) return r.error();
+  const ChangedRules changed(named_maps_, next);
+  if (auto r = validate_counts(next, changed); !r) return r.error();
+  if (auto r = complete(next, config_, new_id, changed); !r) return r.error();
+  if (auto r = validate(next, changed); !r) return r.error();
   return next;
 }
 
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
   if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
-  v1::Config next = named_;
+  v1::Config next = *named_;
   if (auto r = edit(next); !r) return r.error();
-  if (auto r = validate_counts(next); !r) return r.error();
-  if (auto r = complete(next, config_); !r) return r.error();
-  return install(author, std::move(next), options);
+  const ChangedRules changed(named_maps_, next);
+  if (auto r = validate_counts(next, changed); !r) return r.error();
+  if (auto r = complete(next, config_, new_id, changed); !r) return r.error();
+  return install(author, std::move(next), options, {}, Purpose::kChange, changed);
 }
 
 Result<void> Configuration::may_begin(const ChangeOptions& options, const std::string& version) const {
@@ -121,13 +126,14 @@ Result<void> Configuration::may_begin(const ChangeOptions& options, const std::s
 
 /// The rest of every change. next: references by id, everything filled in. undone: unconfirmed revisions that it undoes.
 Result<Outcome> Configuration::install(const Author& author, v1::Config next, const ChangeOptions& options,
-                                       const std::vector<uint64_t>& undone, Purpose purpose) {
-  if (auto r = validate(next); !r) return r.error();
+                                       const std::vector<uint64_t>& undone, Purpose purpose, const ChangedRules& changed) {
+  if (auto r = validate(next, changed); !r) return r.error();
+  Rows rows = rows_of(next);
   const auto settle = [&] {
     std::erase_if(waiting_, [&](const Waiting& w) { return std::count(undone.begin(), undone.end(), w.revision) > 0; });
   };
   // Degraded, what is in force is to be made the newest revision even where nothing else changes.
-  if (fallen_back_.empty() && bytes_of(config_) == bytes_of(next)) {
+  if (fallen_back_.empty() && rows_ == rows) {
     if (!options.dry_run) {
       for (const uint64_t one : undone)
         if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
@@ -136,17 +142,16 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     return Outcome{revision_, false, {}, {}, {}};
   }
   v1::Config named = with_names(next);
-  auto changes = diff(named_, named);
+  auto changes = diff(*named_, named, changed);
   if (auto r = may_make(author, changes); !r) return r.error();
   const auto prepared = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
   if (!prepared) return prepared.error();
   Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
-  const auto committed = store_.commit(rows_of(next), author, options.confirm_s, undone);
+  const auto committed = store_.commit(rows, author, options.confirm_s, undone);
   if (!committed) return committed.error();
-  config_ = std::move(next);
-  named_ = std::move(named);
+  set_config(std::move(next), std::move(rows), std::move(named));
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();
   settle();
@@ -195,7 +200,7 @@ Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revi
 Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
   const auto changes = store_.changes_of(revision);
   if (!changes) return changes.error();
-  const auto merged = merge(rows_of(config_), inverse(*changes), Places::kAllTold);
+  const auto merged = merge(rows_, inverse(*changes), Places::kAllTold);
   if (!merged.conflicts.empty())
     return Error{ErrorCode::kConflict, "",
                  "later revisions than " + std::to_string(revision) + " changed the same: " + titles(inverse(merged.conflicts)) +

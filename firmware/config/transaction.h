@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "config/changed_rules.h"
 #include "config/data_plane.h"
 #include "config/diff.h"
 #include "config/store.h"
@@ -50,8 +52,9 @@ class Configuration {
   /// The configuration in force, references by name, and its revision.
   struct View {
     uint64_t revision;
-    v1::Config config;
+    std::shared_ptr<const v1::Config> whole;  ///< not copied for each who looks; it stays as it is
     std::string version;
+    const v1::Config& config = *whole;
   };
   [[nodiscard]] View view() const;
 
@@ -119,24 +122,26 @@ class Configuration {
 
   Result<void> may_begin(const ChangeOptions& options, const std::string& version) const;
   Result<Outcome> install(const Author& author, v1::Config next, const ChangeOptions& options, const std::vector<uint64_t>& undone = {},
-                          Purpose purpose = Purpose::kChange);
+                          Purpose purpose = Purpose::kChange, const ChangedRules& changed = {});
   Result<Outcome> revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose);
   std::string version_of(const Draft& draft) const;
   Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
-  void set_config(v1::Config config);
+  void set_config(v1::Config config, Rows rows, v1::Config named);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
 
   Store& store_;
   DataPlane& data_plane_;
   std::function<void()> wake_;
-  mutable std::mutex mutex_;  ///< guards everything below and the store
-  uint64_t revision_ = 0;     ///< of config_
-  uint64_t newest_ = 0;       ///< in the store; more than revision_: degraded
-  v1::Config config_;         ///< references by id
-  v1::Config named_;          ///< the same, references by name
-  std::string fallen_back_;   ///< why, if so
+  mutable std::mutex mutex_;                                                        ///< guards everything below and the store
+  uint64_t revision_ = 0;                                                           ///< of config_
+  uint64_t newest_ = 0;                                                             ///< in the store; more than revision_: degraded
+  v1::Config config_;                                                               ///< references by id
+  Rows rows_;                                                                       ///< the same
+  std::shared_ptr<const v1::Config> named_ = std::make_shared<const v1::Config>();  ///< the same, references by name
+  MapBytes named_maps_;                                                             ///< of named_
+  std::string fallen_back_;                                                         ///< why, if so
   std::vector<Waiting> waiting_;
   std::string undo_trouble_;  ///< why an undoing that is due has not succeeded yet
 };

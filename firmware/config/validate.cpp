@@ -123,9 +123,9 @@ Result<void> check_count(const v1::FieldLimits& limits, int n, const FieldPath& 
   return {};
 }
 
-Result<void> check_message(const Message& message, const FieldPath& path);
+Result<void> check_message(const Message& message, const FieldPath& path, const ChangedRules& changed);
 
-Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const FieldPath& path) {
+Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, const FieldPath& path, const ChangedRules& changed) {
   const auto* r = m.GetReflection();
   std::string scratch;
   switch (field.cpp_type()) {
@@ -137,7 +137,7 @@ Result<void> check_value(const Message& m, const FieldDescriptor& field, int i, 
     case FieldDescriptor::CPPTYPE_UINT64:
       return check_number(field, i < 0 ? r->GetUInt64(m, &field) : r->GetRepeatedUInt64(m, &field, i), path);
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return check_message(i < 0 ? r->GetMessage(m, &field) : r->GetRepeatedMessage(m, &field, i), path);
+      return check_message(i < 0 ? r->GetMessage(m, &field) : r->GetRepeatedMessage(m, &field, i), path, changed);
     default: return {};
   }
 }
@@ -149,7 +149,7 @@ bool is_empty(const Message& m, const FieldDescriptor& field) {
   return !r->HasField(m, &field);
 }
 
-Result<void> check_message(const Message& message, const FieldPath& path) {
+Result<void> check_message(const Message& message, const FieldPath& path, const ChangedRules& changed) {
   const auto* type = message.GetDescriptor();
   const auto* r = message.GetReflection();
   for (int f = 0; f < type->field_count(); ++f) {
@@ -174,15 +174,16 @@ Result<void> check_message(const Message& message, const FieldPath& path) {
         if (!seen.insert(is_enum ? r->GetRepeatedEnum(message, &field, i)->name() : r->GetRepeatedString(message, &field, i)).second)
           return invalid({&path, &field, i}, "stands twice");
     }
-    for (int i = 0; i < n; ++i)
-      if (auto result = check_value(message, field, i, {&path, &field, i}); !result) return result;
+    const auto [begin, end] = changed.range(message, field, n);
+    for (int i = begin; i < end; ++i)
+      if (auto result = check_value(message, field, i, {&path, &field, i}, changed); !result) return result;
     if (!field.is_repeated())
-      if (auto result = check_value(message, field, -1, here); !result) return result;
+      if (auto result = check_value(message, field, -1, here, changed); !result) return result;
   }
   return {};
 }
 
-Result<void> check_counts(const Message& message, const FieldPath& path) {
+Result<void> check_counts(const Message& message, const FieldPath& path, const ChangedRules& changed) {
   const auto* r = message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
   r->ListFields(message, &fields);
@@ -192,9 +193,10 @@ Result<void> check_counts(const Message& message, const FieldPath& path) {
     const int n = field->is_repeated() ? r->FieldSize(message, field) : 1;
     if (auto result = check_count(limits, n, {&path, field}); !result) return result;
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) continue;
-    for (int i = 0; i < n; ++i) {
+    const auto [begin, end] = changed.range(message, *field, n);
+    for (int i = begin; i < end; ++i) {
       const auto& inner = field->is_repeated() ? r->GetRepeatedMessage(message, field, i) : r->GetMessage(message, field);
-      if (auto result = check_counts(inner, {&path, field, field->is_repeated() ? i : -1}); !result) return result;
+      if (auto result = check_counts(inner, {&path, field, field->is_repeated() ? i : -1}, changed); !result) return result;
     }
   }
   return {};
@@ -209,12 +211,12 @@ std::string format_in_words(const v1::FieldLimits& limits) {
   return limits.format();
 }
 
-Result<void> validate_counts(const v1::Config& config) { return check_counts(config, {}); }
+Result<void> validate_counts(const v1::Config& config, const ChangedRules& changed) { return check_counts(config, {}, changed); }
 
-Result<void> validate_message(const Message& message) { return check_message(message, {}); }
+Result<void> validate_message(const Message& message) { return check_message(message, {}, {}); }
 
-Result<void> validate(const v1::Config& config) {
-  if (auto r = check_message(config, {}); !r) return r;
+Result<void> validate(const v1::Config& config, const ChangedRules& changed) {
+  if (auto r = check_message(config, {}, changed); !r) return r;
   for (const auto* collection : collections()) {
     std::map<std::string, int> seen, ids;
     for (int i = 0; i < count(config, collection); ++i) {

@@ -76,11 +76,14 @@ Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request)
 
 Result<v1::Prepared> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
   v1::ControlRequest request;
-  request.mutable_prepare()->set_revision(revision);
-  *request.mutable_prepare()->mutable_config() = config;
-  request.mutable_prepare()->set_dry_run(purpose == config::Purpose::kTry);
-  request.mutable_prepare()->set_committed(purpose == config::Purpose::kResume);
+  auto& prepare = *request.mutable_prepare();
+  prepare.set_revision(revision);
+  prepare.set_dry_run(purpose == config::Purpose::kTry);
+  prepare.set_committed(purpose == config::Purpose::kResume);
+  // Lent while it is written, not copied: it can be 16,384 rules.
+  prepare.unsafe_arena_set_allocated_config(const_cast<v1::Config*>(&config));
   const auto reply = ask(request);
+  prepare.unsafe_arena_release_config();
   if (!reply) return reply.error();
   return reply->prepared();
 }

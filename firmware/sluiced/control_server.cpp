@@ -1,5 +1,6 @@
 #include "sluiced/control_server.h"
 
+#include <google/protobuf/arena.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
@@ -82,7 +83,8 @@ void ControlServer::accept_peer() {
 bool ControlServer::answer(int fd) {
   const auto message = system::receive_message(fd);
   if (!message) return false;
-  v1::ControlRequest request;
+  google::protobuf::Arena arena;  // a configuration is hundreds of thousands of small parts, and gone with this
+  auto& request = *google::protobuf::Arena::CreateMessage<v1::ControlRequest>(&arena);
   if (!request.ParseFromString(*message)) {
     spdlog::warn("a control message that is none: connection closed");
     return false;

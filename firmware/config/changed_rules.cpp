@@ -1,0 +1,74 @@
+#include "config/changed_rules.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "config/resources.h"
+
+namespace sluice::config {
+namespace {
+
+namespace pb = google::protobuf;
+using Wire = pb::internal::WireFormatLite;
+
+const pb::FieldDescriptor& rules_field() {
+  static const auto* field = v1::Map::descriptor()->FindFieldByNumber(v1::Map::kRulesFieldNumber);
+  return *field;
+}
+
+/// Each rule's bytes in a map's.
+std::vector<std::string_view> rules_in(const std::string& map) {
+  constexpr uint32_t kRule = Wire::MakeTag(v1::Map::kRulesFieldNumber, Wire::WIRETYPE_LENGTH_DELIMITED);
+  std::vector<std::string_view> out;
+  pb::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(map.data()), static_cast<int>(map.size()));
+  while (const uint32_t tag = in.ReadTag()) {
+    int size = 0;
+    if (tag != kRule) {
+      if (!Wire::SkipField(&in, tag)) break;
+    } else if (in.ReadVarintSizeAsInt(&size)) {
+      out.emplace_back(map.data() + in.CurrentPosition(), static_cast<std::size_t>(size));
+      in.Skip(size);
+    }
+  }
+  return out;
+}
+
+RuleWindow window(const std::string& before, const std::string& after) {
+  const auto was = rules_in(before), is = rules_in(after);
+  const auto differ = std::mismatch(was.begin(), was.end(), is.begin(), is.end());
+  auto was_end = was.end();
+  auto is_end = is.end();
+  while (was_end != differ.first && is_end != differ.second && *(was_end - 1) == *(is_end - 1)) --was_end, --is_end;
+  return {static_cast<int>(differ.first - was.begin()), static_cast<int>(was_end - was.begin()), static_cast<int>(is_end - is.begin())};
+}
+
+}  // namespace
+
+MapBytes map_bytes(const v1::Config& config) {
+  MapBytes out;
+  for (const auto& map : config.maps()) out[map.id()] = bytes_of(map);
+  return out;
+}
+
+ChangedRules::ChangedRules(const MapBytes& before, const v1::Config& config) {
+  for (const auto& map : config.maps()) {
+    const auto was = before.find(map.id());
+    by_place_.push_back(was == before.end() ? std::optional<RuleWindow>() : window(was->second, bytes_of(map)));
+    if (by_place_.back()) by_map_.emplace(&map, *by_place_.back());
+  }
+}
+
+std::pair<int, int> ChangedRules::range(const pb::Message& message, const pb::FieldDescriptor& field, int n) const {
+  if (by_map_.empty() || &field != &rules_field()) return {0, n};
+  const auto found = by_map_.find(&message);
+  return found == by_map_.end() ? std::pair(0, n) : std::pair(found->second.begin, found->second.end);
+}
+
+std::optional<RuleWindow> ChangedRules::of_map(int place) const {
+  return static_cast<std::size_t>(place) < by_place_.size() ? by_place_[static_cast<std::size_t>(place)] : std::nullopt;
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,45 @@
+// Which rules of a configuration have to be looked at: all but those that a map has, byte for byte, at the beginning or the end of its list
+// as it is in force. Whoever changes one of 16,384 rules does not wait until the others have been checked again.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "sluice/v1/config.pb.h"
+
+namespace sluice::config {
+
+/// The bytes of maps by their ids.
+using MapBytes = std::unordered_map<std::string, std::string>;
+[[nodiscard]] MapBytes map_bytes(const v1::Config& config);
+
+/// Rules [begin, before_end) of a map have become rules [begin, end).
+struct RuleWindow {
+  int begin = 0, before_end = 0, end = 0;
+};
+
+class ChangedRules {
+ public:
+  /// All rules of all maps.
+  ChangedRules() = default;
+  /// Of `config`, against a valid one whose maps have the bytes `before`. Its maps stay where they are, in memory and
+  /// in their list, as long as this is used, and their rules outside of the windows as they are.
+  ChangedRules(const MapBytes& before, const v1::Config& config);
+
+  /// Of the n elements of a repeated field those to look at: [first, second).
+  [[nodiscard]] std::pair<int, int> range(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field,
+                                          int n) const;
+  /// Of the map at this place in the list; nothing: all its rules.
+  [[nodiscard]] std::optional<RuleWindow> of_map(int place) const;
+
+ private:
+  std::vector<std::optional<RuleWindow>> by_place_;
+  std::unordered_map<const google::protobuf::Message*, RuleWindow> by_map_;
+};
+
+}  // namespace sluice::config

@@ -1,0 +1,137 @@
+// What is looked at after a change, against looking at everything.
+#include "config/changed_rules.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "config/diff.h"
+#include "config/resources.h"
+#include "config/validate.h"
+#include "tests/builders/broker.h"
+
+using namespace sluice;
+
+namespace {
+
+constexpr const char* kBegin =
+    R"({"ports": [{"name": "in1", "role": "NETWORK"}], "address_sets": [{"name": "s"}, {"name": "t"}], "maps": [)";
+
+std::string rule(int n) {
+  return R"({"action": "PASS", "match": {"ip": {"src": ["10.0.)" + std::to_string(n) + R"(.0/24"]})" +
+         (n % 3 ? "" : R"(, "layer": "INNER")") + "}}";
+}
+
+std::string map(const std::string& name, int rules) {
+  std::string out;
+  for (int r = 0; r < rules; ++r) out += (r ? "," : "") + rule(r);
+  return R"({"name": ")" + name + R"(", "sources": {"ports": ["in1"]}, "rules": [)" + out + "]}";
+}
+
+v1::Config named(const std::string& maps) { return config::with_names(test::make_config(kBegin + maps + "]}")); }
+
+struct Ended {
+  std::string error, config, changes;
+  bool operator==(const Ended&) const = default;
+};
+
+/// What becomes of an edit. narrow: only its changed rules are looked at.
+Ended looked_at(v1::Config next, const v1::Config& before, const v1::Config& before_named, bool narrow) {
+  const config::ChangedRules of_this = narrow ? config::ChangedRules(config::map_bytes(before_named), next) : config::ChangedRules();
+  const auto error = [](const Error& e) { return Ended{e.field_path + ": " + e.message, "", ""}; };
+  if (auto r = config::validate_counts(next, of_this); !r) return error(r.error());
+  unsigned made = 0;
+  if (auto r = config::complete(
+          next, before, [&made] { return "new-" + std::to_string(++made); }, of_this);
+      !r)
+    return error(r.error());
+  if (auto r = config::validate(next, of_this); !r) return error(r.error());
+  std::string changes;
+  for (const auto& change : config::diff(before_named, config::with_names(next), of_this)) changes += change.ShortDebugString() + "\n";
+  return {"", config::bytes_of(next), changes};
+}
+
+}  // namespace
+
+TEST_CASE("changed rules: those between what the list begins and ends with, and all of a map that is new") {
+  const v1::Config before = named(map("m", 10));
+  const auto bytes = config::map_bytes(before);
+  const auto window = [&](const auto& edit) {
+    v1::Config next = before;
+    edit(*next.mutable_maps(0));
+    const auto found = config::ChangedRules(bytes, next).of_map(0);
+    REQUIRE(found);
+    return std::vector{found->begin, found->before_end, found->end};
+  };
+  CHECK(window([](v1::Map&) {}) == std::vector{10, 10, 10});
+  CHECK(window([](v1::Map& m) { m.set_comment("other"); }) == std::vector{10, 10, 10});
+  CHECK(window([](v1::Map& m) { m.mutable_rules(4)->set_action(v1::Action::DROP); }) == std::vector{4, 5, 5});
+  CHECK(window([](v1::Map& m) { m.mutable_rules()->DeleteSubrange(0, 2); }) == std::vector{0, 2, 0});
+  CHECK(window([](v1::Map& m) { m.add_rules()->set_action(v1::Action::DROP); }) == std::vector{10, 10, 11});
+  CHECK(window([](v1::Map& m) { m.mutable_rules()->SwapElements(3, 7); }) == std::vector{3, 8, 8});
+  CHECK(window([](v1::Map& m) { m.clear_rules(); }) == std::vector{0, 10, 0});
+  v1::Config next = before;
+  next.mutable_maps(0)->clear_id();
+  CHECK(!config::ChangedRules(bytes, next).of_map(0));
+}
+
+TEST_CASE("changed rules: any edit ends as if everything had been looked at: its faults, ids, defaults and what it changed") {
+  const auto seed = static_cast<unsigned>(std::random_device()());
+  MESSAGE("seed ", seed);
+  std::mt19937 rng(seed);
+  const auto below = [&rng](int n) { return static_cast<int>(rng() % static_cast<unsigned>(n)); };
+  const auto before = test::make_config(kBegin + map("m", 30) + "," + map("n", 5) + "," + map("o", 0) + "]}");
+  const v1::Config before_named = config::with_names(before);
+  unsigned refused = 0, changed = 0;
+  for (int round = 0; round < 3000; ++round) {
+    v1::Config next = before_named;
+    for (int edits = below(4); edits-- > 0;) {
+      auto& m = *next.mutable_maps(below(next.maps_size()));
+      const int rules = m.rules_size();
+      switch (below(10)) {
+        case 0: m.add_rules()->set_action(v1::Action::DROP); break;
+        case 1:
+          if (rules) m.mutable_rules()->DeleteSubrange(below(rules), 1);
+          break;
+        case 2:
+          if (rules) m.mutable_rules()->SwapElements(below(rules), below(rules));
+          break;
+        case 3:
+          if (rules) m.mutable_rules(below(rules))->mutable_match()->mutable_ip()->set_addr_set(below(8) ? "s" : "none");
+          break;
+        case 4:
+          if (rules) m.mutable_rules(below(rules))->mutable_match()->mutable_ip()->add_dst(below(8) ? "10.9.0.0/16" : "10.9.0.1/16");
+          break;
+        case 5:
+          if (rules) m.mutable_rules(below(rules))->clear_id();
+          break;
+        case 6:  // a client that knows no ids
+          for (auto& one : *m.mutable_rules()) one.clear_id();
+          break;
+        case 7: m.set_comment("another"); break;
+        case 8: next.mutable_maps()->SwapElements(below(next.maps_size()), below(next.maps_size())); break;
+        default:
+          if (rules) m.mutable_rules(below(rules))->set_comment(below(8) ? "seen" : std::string(5000, 'x'));
+      }
+    }
+    const Ended narrow = looked_at(next, before, before_named, true), wide = looked_at(next, before, before_named, false);
+    CAPTURE(round);
+    REQUIRE(narrow == wide);
+    refused += !wide.error.empty();
+    changed += !wide.changes.empty();
+  }
+  CHECK(refused > 100);
+  CHECK(changed > 1000);
+}
+
+TEST_CASE("changed rules: a rule that claims the id of one that stays gets another") {
+  const auto before = test::make_config(kBegin + map("m", 10) + "]}");
+  const v1::Config before_named = config::with_names(before);
+  v1::Config next = before_named;
+  next.mutable_maps(0)->mutable_rules(3)->set_id(before.maps(0).rules(8).id());
+  const config::ChangedRules changed(config::map_bytes(before_named), next);
+  REQUIRE(config::complete(
+      next, before, [] { return "made"; }, changed));
+  CHECK(next.maps(0).rules(3).id() == before.maps(0).rules(3).id());  // by what it says
+  CHECK(next.maps(0).rules(8).id() == before.maps(0).rules(8).id());
+}
