@@ -151,8 +151,8 @@ class Group {
 }  // namespace
 
 Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared) {
-  std::map<std::vector<Where>, Group> groups;
   std::vector<std::vector<Asked>> all(rules.size());
+  std::map<std::vector<Where>, Group> groups;
   std::vector<Where> fields;
   for (std::size_t r = 0; r < rules.size(); ++r) {
     all[r].reserve(rules[r].match.alternatives.size());  // groups point into it

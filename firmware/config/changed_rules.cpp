@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <unordered_set>
 
 #include "config/resources.h"
 
@@ -54,9 +55,12 @@ MapBytes map_bytes(const v1::Config& config) {
 }
 
 ChangedRules::ChangedRules(const MapBytes& before, const v1::Config& config) {
+  std::unordered_set<std::string_view> seen;
   for (const auto& map : config.maps()) {
     const auto was = before.find(map.id());
-    by_place_.push_back(was == before.end() ? std::optional<RuleWindow>() : window(was->second, bytes_of(map)));
+    // A second one of an id is refused later; until then it costs no second walk through the rules of the first.
+    const bool known = was != before.end() && seen.insert(map.id()).second;
+    by_place_.push_back(known ? window(was->second, bytes_of(map)) : std::optional<RuleWindow>());
     if (by_place_.back()) by_map_.emplace(&map, *by_place_.back());
   }
 }

@@ -27,8 +27,9 @@ class ChangedRules {
  public:
   /// All rules of all maps.
   ChangedRules() = default;
-  /// Of `config`, against a valid one whose maps have the bytes `before`. Its maps stay where they are, in memory and
-  /// in their list, as long as this is used, and their rules outside of the windows as they are.
+  /// Of `config`, references by name, against a configuration that is valid and complete, whose maps have the bytes `before`, references by
+  /// name too. As long as this is used, maps stay where they are, in memory and in their list, and rules outside of the windows in their
+  /// places; of those only the references may be rewritten.
   ChangedRules(const MapBytes& before, const v1::Config& config);
 
   /// Of the n elements of a repeated field those to look at: [first, second).

@@ -122,7 +122,8 @@ class FieldChanges {
 
   void compare_by_id(const Message& a, const Message& b, const FieldDescriptor& field, const std::string& path) {
     const auto* r = a.GetReflection();
-    const RuleWindow window = rules_.value_or(RuleWindow{0, r->FieldSize(a, &field), r->FieldSize(b, &field)});
+    const bool of_rules = rules_ && field.message_type() == v1::Rule::descriptor();
+    const RuleWindow window = of_rules ? *rules_ : RuleWindow{0, r->FieldSize(a, &field), r->FieldSize(b, &field)};
     const auto ids_of = [&](const Message& m, int end) {
       const auto* id = field.message_type()->FindFieldByName("id");
       std::vector<std::string> ids;

@@ -14,7 +14,7 @@ namespace sluice::config {
 inline constexpr int kMostFieldChanges = 200;
 
 /// References in both by name; resources and rules are the same if their ids are.
-/// changed: of `after` against `before`; the other rules are equal.
+/// changed: of `after` against `before`; the other rules, as named, are equal.
 [[nodiscard]] std::vector<v1::ResourceChange> diff(const v1::Config& before, const v1::Config& after, const ChangedRules& changed = {});
 
 /// One line a change: "map web-to-ids: sources.ports: in2 added".

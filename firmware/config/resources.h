@@ -51,8 +51,8 @@ void fill_defaults(google::protobuf::Message& message, const ChangedRules& chang
 
 /// Fills in what a client may leave out: defaults, and ids. A resource takes over the id of its namesake in `before`, a rule that of
 /// an equal rule of the same map. `before` is the authority on ids: a resource with another id is refused, of a rule it is taken away.
-/// Then turns references by name (or id) into ids. Rules that are not among `changed` are those of `before`. Errors name the reference that
-/// leads nowhere, or the id.
+/// Then turns references by name (or id) into ids. Rules that are not among `changed` are those of `before`, and nobody else gets their
+/// ids. Errors name the reference that leads nowhere, or the id.
 [[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id,
                                     const ChangedRules& changed = {});
 

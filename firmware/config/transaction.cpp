@@ -34,11 +34,12 @@ Result<void> Configuration::load() {
     if (!rows) return rows.error();
     auto config = config_of(*rows);
     if (!config) return config;
+    fill_defaults(*config);  // of fields that there were none of when it was written
     if (auto r = validate(*config); !r) return r.error();
     return config;
   };
   auto config = usable(newest_);
-  if (config) set_config(*config, rows_of(*config), with_names(*config));
+  if (config) set_config(forms_of(*config, rows_of(*config)));
   else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
            !r)
     return r;
@@ -67,7 +68,9 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
   for (const uint64_t candidate : candidates) {
     const auto rows = store_.rows_at(candidate);
     auto config = rows ? config_of(*rows) : Result<v1::Config>(rows.error());
-    if (!config || !validate(*config)) continue;
+    if (!config) continue;
+    fill_defaults(*config);
+    if (!validate(*config)) continue;
     if (auto r = accept(candidate, *config); !r) {
       if (r.error().code == ErrorCode::kUnreachable) return r;  // says nothing of the revision: all of this again when it is back
       continue;
@@ -75,18 +78,24 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
     revision_ = candidate;
-    set_config(*config, rows_of(*config), with_names(*config));
+    set_config(forms_of(*config, rows_of(*config)));
     return {};
   }
   return Error{ErrorCode::kInternal, "", number(newest_) + " cannot be used (" + why + "), and no revision before it either"};
 }
 
-/// One configuration in its three forms.
-void Configuration::set_config(v1::Config config, Rows rows, v1::Config named) {
-  config_ = std::move(config);
-  rows_ = std::move(rows);
-  named_ = std::make_shared<const v1::Config>(std::move(named));
-  named_maps_ = map_bytes(*named_);
+void Configuration::set_config(InForce next) noexcept {
+  config_ = std::move(next.config);
+  rows_ = std::move(next.rows);
+  named_ = std::move(next.named);
+  named_maps_ = std::move(next.named_maps);
+}
+
+/// One configuration in all its forms: made before it is committed, for there may not be the memory.
+Configuration::InForce Configuration::forms_of(v1::Config config, Rows rows) {
+  auto named = std::make_shared<const v1::Config>(with_names(config));
+  auto named_maps = map_bytes(*named);
+  return {std::move(config), std::move(rows), std::move(named), std::move(named_maps)};
 }
 
 Configuration::View Configuration::view() const {
@@ -127,6 +136,7 @@ Result<void> Configuration::may_begin(const ChangeOptions& options, const std::s
 /// The rest of every change. next: references by id, everything filled in. undone: unconfirmed revisions that it undoes.
 Result<Outcome> Configuration::install(const Author& author, v1::Config next, const ChangeOptions& options,
                                        const std::vector<uint64_t>& undone, Purpose purpose, const ChangedRules& changed) {
+  fill_defaults(next, changed);  // an old revision may lack some
   if (auto r = validate(next, changed); !r) return r.error();
   Rows rows = rows_of(next);
   const auto settle = [&] {
@@ -141,17 +151,17 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     }
     return Outcome{revision_, false, {}, {}, {}};
   }
-  v1::Config named = with_names(next);
-  auto changes = diff(*named_, named, changed);
+  InForce forms = forms_of(std::move(next), std::move(rows));
+  auto changes = diff(*named_, *forms.named, changed);
   if (auto r = may_make(author, changes); !r) return r.error();
-  const auto prepared = data_plane_.prepare(newest_ + 1, next, options.dry_run ? Purpose::kTry : purpose);
+  const auto prepared = data_plane_.prepare(newest_ + 1, forms.config, options.dry_run ? Purpose::kTry : purpose);
   if (!prepared) return prepared.error();
   Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
-  const auto committed = store_.commit(rows, author, options.confirm_s, undone);
+  const auto committed = store_.commit(forms.rows, author, options.confirm_s, undone);
   if (!committed) return committed.error();
-  set_config(std::move(next), std::move(rows), std::move(named));
+  set_config(std::move(forms));
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();
   settle();

@@ -49,7 +49,7 @@ class Configuration {
   /// Reads the last revision from the store; if that is damaged or written by a newer version, the last one that is not.
   [[nodiscard]] Result<void> load();
 
-  /// The configuration in force, references by name, and its revision.
+  /// The configuration in force, references by name, and its revision. Whoever looks at `config` keeps the View meanwhile.
   struct View {
     uint64_t revision;
     std::shared_ptr<const v1::Config> whole;  ///< not copied for each who looks; it stays as it is
@@ -128,7 +128,14 @@ class Configuration {
   Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
-  void set_config(v1::Config config, Rows rows, v1::Config named);
+  struct InForce {
+    v1::Config config;
+    Rows rows;
+    std::shared_ptr<const v1::Config> named;
+    MapBytes named_maps;
+  };
+  static InForce forms_of(v1::Config config, Rows rows);
+  void set_config(InForce next) noexcept;
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
 
   Store& store_;

@@ -9,7 +9,7 @@
 
 namespace sluice::config {
 
-/// Whether any list is longer than the proto allows; asked first, so that nothing works on lists without end.
+/// Whether any list is longer than the proto allows; asked before anything works on lists that may have no end.
 [[nodiscard]] Result<void> validate_counts(const v1::Config& config, const ChangedRules& changed = {});
 
 /// What a field's format asks for: "a number or a range such as 100-199, no more than 4095".

@@ -82,8 +82,11 @@ Result<v1::Prepared> DataPlaneClient::prepare(uint64_t revision, const v1::Confi
   prepare.set_committed(purpose == config::Purpose::kResume);
   // Lent while it is written, not copied: it can be 16,384 rules.
   prepare.unsafe_arena_set_allocated_config(const_cast<v1::Config*>(&config));
+  const struct TakeBack {
+    v1::Prepare& lent;
+    ~TakeBack() { lent.unsafe_arena_release_config(); }
+  } take_back{prepare};
   const auto reply = ask(request);
-  prepare.unsafe_arena_release_config();
   if (!reply) return reply.error();
   return reply->prepared();
 }

@@ -75,7 +75,7 @@ TEST_CASE("changed rules: those between what the list begins and ends with, and 
   CHECK(!config::ChangedRules(bytes, next).of_map(0));
 }
 
-TEST_CASE("changed rules: any edit ends as if everything had been looked at: its faults, ids, defaults and what it changed") {
+TEST_CASE("changed rules: any edit, but one that gives two rules one id, ends as if everything had been looked at") {
   const auto seed = static_cast<unsigned>(std::random_device()());
   MESSAGE("seed ", seed);
   std::mt19937 rng(seed);
@@ -88,7 +88,7 @@ TEST_CASE("changed rules: any edit ends as if everything had been looked at: its
     for (int edits = below(4); edits-- > 0;) {
       auto& m = *next.mutable_maps(below(next.maps_size()));
       const int rules = m.rules_size();
-      switch (below(10)) {
+      switch (below(15)) {
         case 0: m.add_rules()->set_action(v1::Action::DROP); break;
         case 1:
           if (rules) m.mutable_rules()->DeleteSubrange(below(rules), 1);
@@ -109,6 +109,19 @@ TEST_CASE("changed rules: any edit ends as if everything had been looked at: its
           for (auto& one : *m.mutable_rules()) one.clear_id();
           break;
         case 7: m.set_comment("another"); break;
+        case 9: m.clear_id(); break;
+        case 10: m.set_id(next.maps(below(next.maps_size())).id()); break;  // twice, or the other way round
+        case 11: {                                                          // of another map with its id, which is nobody's here
+          const auto& from = next.maps(below(next.maps_size()));
+          const v1::Rule copy = from.rules().empty() ? v1::Rule() : from.rules(below(from.rules_size()));
+          *m.add_rules() = copy;
+          if (&from == &m) m.mutable_rules()->rbegin()->clear_id();
+          break;
+        }
+        case 12: next.mutable_address_sets(0)->set_name("u"); break;  // whose rules lose it
+        case 13:
+          for (auto& set : *next.mutable_address_sets()) set.set_name(set.name() == "s" ? "t" : "s");
+          break;
         case 8: next.mutable_maps()->SwapElements(below(next.maps_size()), below(next.maps_size())); break;
         default:
           if (rules) m.mutable_rules(below(rules))->set_comment(below(8) ? "seen" : std::string(5000, 'x'));
@@ -116,6 +129,10 @@ TEST_CASE("changed rules: any edit ends as if everything had been looked at: its
     }
     const Ended narrow = looked_at(next, before, before_named, true), wide = looked_at(next, before, before_named, false);
     CAPTURE(round);
+    CAPTURE(narrow.error);
+    CAPTURE(wide.error);
+    CAPTURE(narrow.changes);
+    CAPTURE(wide.changes);
     REQUIRE(narrow == wide);
     refused += !wide.error.empty();
     changed += !wide.changes.empty();
