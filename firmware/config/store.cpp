@@ -4,6 +4,7 @@
 #include <SQLiteCpp/VariadicBind.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/clock.h"
 #include "config/database.h"

@@ -112,7 +112,10 @@ stop_daemons() {
     kill "$pid"
     local until=$((SECONDS + 5))
     until ended "$pid" || [ "$SECONDS" -ge "$until" ]; do sleep 0.05; done
-    ended "$pid" || kill -9 "$pid"
+    if ! ended "$pid"; then
+      kill -9 "$pid"
+      until ended "$pid"; do sleep 0.01; done
+    fi
   done
   rm -rf "/sys/fs/bpf/sluice/$(stat -Lc %i "/run/netns/$ns_panel" 2>/dev/null || echo none)-"* 2>/dev/null || true
 }

@@ -76,7 +76,7 @@ class Cable:
         self.connection.sendall(len(frame).to_bytes(4, "big") + frame)
 
     def wait_for(self, condition, what):
-        """Until condition(frames) holds."""
+        """Until condition(frames) holds. Half the patience: after a standstill all of it is begun once more."""
         with self.changed:
             if not self.changed.wait_for(lambda: condition(self.frames), PATIENCE / 2):
                 raise AssertionError(f"{self.path.name}: {what} did not come; {len(self.frames)} frames did")

@@ -101,13 +101,16 @@ def seen_in_sandbox(agent, unit):
 
 
 def once_more_after_a_standstill(test):
-    """Starts the first machine anew, and the test, if that one failed because the emulation runs no more (machine.Machine.stands_still)."""
+    """Starts the first machine anew, and the test, if that one failed because the emulation runs no more (machine.Machine.stands_still). Of any other
+    failure it shows what the machine says: the ledger tells where packets are."""
     @functools.wraps(test)
     def wrapped(self):
         try:
             test(self)
         except Exception:
             if LONG or not self.first.stands_still(self.api):
+                with contextlib.suppress(Exception):  # it may be what has failed
+                    print(json.dumps(self.api.get("/ledger")), self.agent.run("journalctl -o cat -u sluiced | tail -n 20", check=False), sep="\n", flush=True)
                 raise
             print(f"image: the emulated machine stands still in {test.__name__}: it is started once more", flush=True)
             self.first.power_cut()
@@ -222,16 +225,6 @@ class Flashed(unittest.TestCase):
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": machine.PASSWORD}).status, 200)
         self.assertEqual(self.api.ask("POST", "/api/v1/login", {"password": self.page["secret"]}).status, 401)
 
-    def delivered(self, tool, count):
-        """So many packets in all have come out of a tool port; if not, the ledger says where they are."""
-        try:
-            tool.wait_for(lambda frames: len(frames) >= count, f"{count} packets")
-        except AssertionError as late:
-            if self.first.stands_still(self.api):
-                raise
-            log = self.agent.run("journalctl -o cat -u sluiced | tail -n 20", check=False)
-            raise AssertionError(f"{late}\n{json.dumps(self.api.get('/ledger'))}\n{log}") from late
-
     @once_more_after_a_standstill
     def test_2_captures_sent_into_a_network_port_come_out_of_the_tool_ports_as_the_maps_say(self):
         sent = [packet(i, 53 if i % 4 == 0 else 80) for i in range(COUNT)] + captured()
@@ -239,10 +232,10 @@ class Flashed(unittest.TestCase):
         before = {name: len(cable.frames) for name, cable in tools.items()}
         for frame in sent:
             self.first.cables["in1"].send(frame)
-        self.delivered(tools["tool1"], before["tool1"] + len(sent))
+        tools["tool1"].wait_for(lambda frames: len(frames) >= before["tool1"] + len(sent), "all packets")
         self.assertEqual(tools["tool1"].frames[before["tool1"]:], sent)
         ours = [frame for frame in sent[:COUNT] if frame[36:38] == b"\0\x35"]
-        self.delivered(tools["tool2"], before["tool2"] + len(ours))
+        tools["tool2"].wait_for(lambda frames: len(frames) >= before["tool2"] + len(ours), "all DNS")
         balanced(self.api)
         dns = [frame for frame in tools["tool2"].frames[before["tool2"]:] if frame in set(ours)]
         self.assertEqual(dns, ours)
