@@ -124,14 +124,15 @@ class Compilation {
     return found->second.slot;
   }
 
-  /// Port groups and TAP pairs become the sets of their ports.
+  /// Port groups become the sets of their ports, TAP pairs their two sides.
   Result<void> sources() {
     for (int i = 0; i < config_.port_groups_size(); ++i) {
       const auto& group = config_.port_groups(i);
+      auto& of_group = port_groups_[group.id()];
       for (int p = 0; p < group.ports_size(); ++p) {
         const auto slot = source(group.ports(p), indexed(indexed("port_groups", i) + ".ports", p));
         if (!slot) return slot.error();
-        source_sets_[group.id()].set(*slot);
+        of_group.set(*slot);
       }
     }
     for (int i = 0; i < config_.tap_pairs_size(); ++i) {
@@ -142,7 +143,6 @@ class Compilation {
       const auto b = source(pair.b(), path + ".b");
       if (!b) return b.error();
       if (*a == *b) return invalid(path + ".b", "is the same port as a; a TAP pair is two ports");
-      source_sets_[pair.id()].set(*a).set(*b);
       sides_[pair.id()] = {*a, *b};
     }
     return {};
@@ -265,17 +265,17 @@ class Compilation {
       if (!slot) return slot.error();
       out.ports.set(*slot);
     }
-    const auto add_set = [&](const std::string& id, const std::string& where, const char* kind) -> Result<void> {
-      const auto found = source_sets_.find(id);
-      if (found == source_sets_.end()) return invalid(where, std::string("there is no ") + kind + " \"" + id + "\"");
-      out.ports |= found->second;
-      return {};
-    };
-    for (const auto& group : config_.port_groups()) source_sets_.try_emplace(group.id());  // an empty group is one too
-    for (int i = 0; i < sources.port_groups_size(); ++i)
-      if (auto r = add_set(sources.port_groups(i), indexed(path + ".port_groups", i), "port group"); !r) return r;
-    for (int i = 0; i < sources.tap_pairs_size(); ++i)
-      if (auto r = add_set(sources.tap_pairs(i), indexed(path + ".tap_pairs", i), "TAP pair"); !r) return r;
+    for (int i = 0; i < sources.port_groups_size(); ++i) {
+      const auto group = port_groups_.find(sources.port_groups(i));
+      if (group == port_groups_.end())
+        return invalid(indexed(path + ".port_groups", i), "there is no port group \"" + sources.port_groups(i) + "\"");
+      out.ports |= group->second;
+    }
+    for (int i = 0; i < sources.tap_pairs_size(); ++i) {
+      const auto pair = sides_.find(sources.tap_pairs(i));
+      if (pair == sides_.end()) return invalid(indexed(path + ".tap_pairs", i), "there is no TAP pair \"" + sources.tap_pairs(i) + "\"");
+      out.ports.set(pair->second.first).set(pair->second.second);
+    }
     return compile_vlans(sources, path, out);
   }
 
@@ -390,7 +390,7 @@ class Compilation {
   Compiled out_;
   std::vector<ClassifierMap> classifier_maps_, ingress_maps_, egress_maps_;
   std::map<std::string, PortPlan> ports_;
-  std::map<std::string, std::bitset<128>> source_sets_;
+  std::map<std::string, std::bitset<128>> port_groups_;
   std::map<std::string, std::pair<PortSlot, PortSlot>> sides_;  ///< A and B, by TAP pair
   Matches matches_;
   std::size_t compared_ = 0;

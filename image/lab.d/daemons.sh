@@ -89,11 +89,13 @@ sample_configuration() {
   api PUT "/api/v1/config?comment=sample" "{\"ports\": [${ports%,}], \"tap_pairs\": [$pairs], \"tool_groups\": [$groups], \"maps\": [$maps]}" >/dev/null
 }
 
-# ended PID: it has closed its sockets. The link to its program, by which `running` knows it, is gone before.
+# ended PID: it has closed its sockets. Its first thread may be a zombie while another still holds them, and the link to its program,
+# by which `running` knows it, is gone before (proc_pid_stat(5): state, and 17 fields on the number of threads).
 ended() {
-  local stat
+  local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
-  [[ ${stat##*) } == [ZX]* ]]
+  read -r -a fields <<<"${stat##*) }"
+  [[ ${fields[0]} == [ZX] && ${fields[17]} -le 1 ]]
 }
 
 kill_daemon() {

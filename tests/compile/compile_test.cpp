@@ -40,6 +40,9 @@ TEST_CASE("compile: a map's mistakes are refused by their path") {
   CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "kind": "COLLECTOR", "sources": {}, "rules": [{"action": "PASS"}]}]})") ==
         "maps[0].rules");
   CHECK(refused_at("{" + kPorts + R"(, "tap_pairs": [{"name": "p", "a": "in1", "b": "in1"}]})") == "tap_pairs[0].b");
+  // A port group is no TAP pair, whatever its id.
+  CHECK(refused_at("{" + kPorts + R"(, "port_groups": [{"name": "x"}], "maps": [{"name": "m", "sources": {"tap_pairs": ["x"]}}]})") ==
+        "maps[0].sources.tap_pairs[0]");
   CHECK(refused_at("{" + kPorts + R"(, "tool_groups": [{"name": "g", "members": [{"port": "t1"}, {"port": "t1"}]}]})") ==
         "tool_groups[0].members[1].port");
   CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "enabled": false, "sources": {"ports": ["t1"]}}]})") ==
