@@ -131,10 +131,14 @@ class Failover(unittest.TestCase):
             self.assertEqual(self.lab.port(self.lab.ledger(), "tool2")["copies"]["dropped"], before["dropped"])
         generated = finish(generator, early=True)
         ledger = self.lab.settled()
-        flows = collections.defaultdict(set)
+        flows, copied = collections.defaultdict(set), collections.Counter()
         for tool, recording in recordings.items():
             for _, data in recording.stop():
                 flows[tool].add(number_of(data) % FLOWS)
+                copied[number_of(data)] += 1
+        self.assertEqual({number: times for number, times in copied.items() if times > 1 or number >= generated["sent"]}, {})
+        port = self.lab.port(ledger, "in4")
+        self.assertEqual((port["received"]["dequeued"]["packets"], losses(port), generated["refused"]), (generated["sent"], 0, 0))
         self.assertFalse(flows["tool1"] & flows["tool3"] or flows["tool4"] & (flows["tool1"] | flows["tool3"]), "flows moved that had no need to")
         copies = {tool: self.lab.port(ledger, tool)["copies"] for tool in ("tool1", "tool2", "tool3", "tool4")}
         self.assertEqual(sum(c["created"]["packets"] for c in copies.values()), generated["sent"])
