@@ -40,9 +40,6 @@ TEST_CASE("compile: a map's mistakes are refused by their path") {
   CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "kind": "COLLECTOR", "sources": {}, "rules": [{"action": "PASS"}]}]})") ==
         "maps[0].rules");
   CHECK(refused_at("{" + kPorts + R"(, "tap_pairs": [{"name": "p", "a": "in1", "b": "in1"}]})") == "tap_pairs[0].b");
-  // A port group is no TAP pair, whatever its id.
-  CHECK(refused_at("{" + kPorts + R"(, "port_groups": [{"name": "x"}], "maps": [{"name": "m", "sources": {"tap_pairs": ["x"]}}]})") ==
-        "maps[0].sources.tap_pairs[0]");
   CHECK(refused_at("{" + kPorts + R"(, "tool_groups": [{"name": "g", "members": [{"port": "t1"}, {"port": "t1"}]}]})") ==
         "tool_groups[0].members[1].port");
   CHECK(refused_at("{" + kPorts + R"(, "maps": [{"name": "m", "enabled": false, "sources": {"ports": ["t1"]}}]})") ==
@@ -51,6 +48,16 @@ TEST_CASE("compile: a map's mistakes are refused by their path") {
       refused_at(
           R"({"ports": [{"name": "a", "role": "NETWORK", "device": "02:00:00:00:00:01"}, {"name": "b", "role": "TOOL", "device": "02:00:00:00:00:01"}]})") ==
       "ports[1].device");
+}
+
+TEST_CASE("compile: a port group is no TAP pair, whatever its id") {
+  auto config = test::make_config("{" + kPorts + R"(, "port_groups": [{"name": "x"}], "maps": [{"name": "m", "sources": {"port_groups": ["x"]}}]})");
+  auto& sources = *config.mutable_maps(0)->mutable_sources();
+  sources.mutable_tap_pairs()->Swap(sources.mutable_port_groups());
+  compile::Compiler compiler;
+  const auto refused = compiler.compile(config, 1);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().field_path == "maps[0].sources.tap_pairs[0]");
 }
 
 TEST_CASE("match: prefixes of both IP versions, and a packet without the field never matches") {
