@@ -1,6 +1,7 @@
 #include "compile/compile.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <set>
 
@@ -28,7 +29,7 @@ MapTurn turn_of(const v1::Map& map) {
 class Compilation {
  public:
   Compilation(const v1::Config& config, Slots& ports, Slots& legs, Slots& maps, Slots& rules, std::vector<PortSlot>& leg_ports,
-              RateLimits& rate_limits, std::shared_ptr<const PayloadScanner>& scanner)
+              RateLimits& rate_limits, std::shared_ptr<const PayloadScanner>& scanner, const KnownRules& before, KnownRules& known_rules)
       : config_(config),
         port_slots_(ports),
         leg_slots_(legs),
@@ -37,6 +38,8 @@ class Compilation {
         leg_ports_(leg_ports),
         rate_limits_(rate_limits),
         scanner_(scanner),
+        before_(before),
+        known_rules_(known_rules),
         matches_(config) {}
 
   Result<Compiled> run(uint64_t revision) {
@@ -53,11 +56,16 @@ class Compilation {
     for (const MapTurn turn : {MapTurn::kNormal, MapTurn::kCollector, MapTurn::kDisabled})
       for (int i = 0; i < config_.maps_size(); ++i)
         if (turn_of(config_.maps(i)) == turn)
-          if (auto r = map(config_.maps(i), indexed("maps", i)); !r) return r.error();
+          if (auto r = map(i); !r) return r.error();
     if (auto r = port_filters(); !r) return r.error();
     if (auto r = matches_.scanner()->compile(scanner_.get()); !r) return r.error();
     scanner_ = matches_.scanner();
-    auto classifier = Classifier::make(std::move(classifier_maps_));
+    const auto classified = std::make_shared<const std::vector<ClassifierMap>>(std::move(classifier_maps_));
+    known_rules_.keep(classified);
+    // Two halves of the time that many rules take, and neither needs the other.
+    auto warnings = std::async(std::launch::async, [this, &classified] { return shadow_warnings(*classified, counted_); });
+    auto classifier = Classifier::make(classified);
+    out_.warnings = warnings.get();
     if (!classifier) return classifier.error();
     out_.snapshot->classifier = std::move(*classifier);
     for (auto [maps, filters] : {std::pair(&ingress_maps_, &out_.snapshot->ingress), std::pair(&egress_maps_, &out_.snapshot->egress)}) {
@@ -65,8 +73,6 @@ class Compilation {
       if (!made) return made.error();
       filters->classifier = std::move(*made);
     }
-    for (std::size_t m = 0; m < rule_numbers_.size(); ++m)
-      warn_of_shadows(out_.plan.maps[m].name, rule_numbers_[m], out_.snapshot->classifier.maps()[m].rules);
     out_.snapshot->used = {.ports = kMaxPorts, .legs = leg_slots_.used(), .maps = map_slots_.used(), .rules = rule_slots_.used()};
     return std::move(out_);
   }
@@ -236,7 +242,9 @@ class Compilation {
     return {};
   }
 
-  Result<void> map(const v1::Map& map, const std::string& path) {
+  Result<void> map(int place) {
+    const v1::Map& map = config_.maps(place);
+    const std::string path = indexed("maps", place);
     const bool collector = map.kind() == v1::MapKind::COLLECTOR;
     const auto slot = map_slots_.of(map.id());
     if (!slot) return Error{ErrorCode::kExhausted, path, "no more than " + std::to_string(kMaxSlots.maps) + " maps"};
@@ -248,7 +256,7 @@ class Compilation {
     if (collector && map.rules_size() > 0) return invalid(path + ".rules", "a COLLECTOR has no rules; it gets what no other map took");
     if (collector && map.consume()) return invalid(path + ".consume", "a COLLECTOR comes last and has nothing to hide from anybody");
     if (auto r = map_sources(map.sources(), path + ".sources", classified); !r) return r;
-    if (auto r = rules(map, path, plan, classified); !r) return r;
+    if (auto r = rules(map, place, plan, classified); !r) return r;
     for (int d = 0; d < map.destinations_size(); ++d)
       if (auto r = destination(map.destinations(d), indexed(path + ".destinations", d), plan, compiled); !r) return r;
     if (turn_of(map) != MapTurn::kDisabled) {
@@ -279,44 +287,36 @@ class Compilation {
     return compile_vlans(sources, path, out);
   }
 
-  Result<void> rules(const v1::Map& map, const std::string& path, MapPlan& plan, ClassifierMap& out) {
-    std::vector<int> numbers;
-    std::bitset<kMaxPorts> a, b;
+  Result<void> rules(const v1::Map& map, int map_place, MapPlan& plan, ClassifierMap& out) {
+    CountedRules counted{map.name(), {}};
+    std::vector<KnownRules::Made> made;
+    KnownRules::Side a, b;
     for (const auto& pair : map.sources().tap_pairs()) a.set(sides_.at(pair).first), b.set(sides_.at(pair).second);
     matches_.begin_map(a, b);
+    const auto known = known_rules_.from(before_, map_place, a, b);
     for (int i = 0; i < map.rules_size(); ++i) {
       const auto& rule = map.rules(i);
-      const std::string here = indexed(path + ".rules", i);
-      if (rule.action() == v1::Action::UNSPECIFIED) return invalid(here + ".action", "must be PASS or DROP");
-      auto asked = matches_.of_rule(rule, here);
+      const auto before = static_cast<std::size_t>(i) < known.size() ? known[static_cast<std::size_t>(i)] : KnownRules::Rule();
+      const Place place = [map_place, i] { return indexed(indexed("maps", map_place) + ".rules", i); };
+      if (rule.action() == v1::Action::UNSPECIFIED) return invalid(place() + ".action", "must be PASS or DROP");
+      auto asked = before.match ? matches_.of_known_rule(*before.match, place) : matches_.of_rule(rule, place);
       if (!asked) return asked.error();
-      const auto slot = rule_slots_.of(rule.id());
+      const auto slot = before.match ? rule_slots_.of(rule.id(), before.slot) : rule_slots_.of(rule.id());
       if (!slot)
-        return Error{ErrorCode::kExhausted, here, "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
+        return Error{ErrorCode::kExhausted, place(), "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
       const bool pass = rule.action() == v1::Action::PASS;
       plan.rules.push_back({rule.id(), *slot, pass});
+      made.push_back({kNoRule, *slot});
       if (rule.has_enabled() && !rule.enabled()) continue;
+      made.back().place = static_cast<uint32_t>(out.rules.size());
       out.rules.push_back({std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
       out_.snapshot->rule_slots.push_back(*slot);
-      numbers.push_back(i + 1);
+      counted.numbers.push_back(i + 1);
     }
-    if (turn_of(map) != MapTurn::kDisabled) rule_numbers_.push_back(std::move(numbers));
+    if (turn_of(map) == MapTurn::kDisabled) return {};
+    counted_.push_back(std::move(counted));
+    known_rules_.made(map_place, static_cast<uint32_t>(classifier_maps_.size()), a, b, std::move(made));
     return {};
-  }
-
-  /// numbers: of the rules, as people count all of the map's.
-  void warn_of_shadows(const std::string& map, const std::vector<int>& numbers, const std::vector<ClassifierRule>& rules) {
-    constexpr std::size_t kMostWarnings = 100;
-    const Shadows shadows = find_shadows(rules, compared_);
-    for (const auto& [rule, by] : shadows.rules) {
-      if (out_.warnings.size() == kMostWarnings) out_.warnings.emplace_back("more rules are never reached");
-      if (out_.warnings.size() > kMostWarnings) return;
-      const std::string which = "maps/" + map + ": rule " + std::to_string(numbers[rule]);
-      out_.warnings.push_back(by ? which + " is never reached: rule " + std::to_string(numbers[*by]) + " comes first and matches all of it"
-                                 : which + " matches no packet: what it asks for contradicts itself");
-    }
-    if (shadows.ended)
-      out_.warnings.push_back("maps/" + map + ": not all rules were looked at for others that hide them: they overlap too much");
   }
 
   static Slice slice(const v1::Slice& slice) {
@@ -392,9 +392,10 @@ class Compilation {
   std::map<std::string, PortPlan> ports_;
   std::map<std::string, std::bitset<128>> port_groups_;
   std::map<std::string, std::pair<PortSlot, PortSlot>> sides_;  ///< A and B, by TAP pair
+  const KnownRules& before_;
+  KnownRules& known_rules_;  ///< of this configuration
   Matches matches_;
-  std::size_t compared_ = 0;
-  std::vector<std::vector<int>> rule_numbers_;  ///< of the classifier's rules, by map: as people count all of the map's
+  std::vector<CountedRules> counted_;  ///< of the classifier's maps
   std::map<std::string, std::size_t> group_index_;
   std::set<std::pair<std::string, std::string>> targets_;
 };
@@ -406,9 +407,12 @@ const PortPlan* Plan::port(PortSlot slot) const {
   return found == ports.end() ? nullptr : &*found;
 }
 
-Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) {
+Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision, std::string_view bytes) {
   rate_limits_.forget_unused();
-  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_).run(revision);
+  KnownRules known(config, bytes);
+  auto compiled = Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_, known_rules_, known).run(revision);
+  if (compiled && !bytes.empty()) known_rules_ = std::move(known);
+  return compiled;
 }
 
 std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {

@@ -3,11 +3,13 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
 #include "compile/dedup.h"
+#include "compile/known_rules.h"
 #include "compile/rate_limits.h"
 #include "compile/slots.h"
 #include "compile/tool_groups.h"
@@ -84,7 +86,9 @@ inline constexpr PortSlot kRetiredPort = kMaxPorts - 1;
 class Compiler {
  public:
   /// Requires ids and defaults to be filled in and references to be ids (config::complete does that).
-  [[nodiscard]] Result<Compiled> compile(const v1::Config& config, uint64_t revision);
+  /// bytes: the same configuration's, as it came; rules that were the same in the configuration before, of which the bytes were given too,
+  /// are not read again. Empty: all rules are read.
+  [[nodiscard]] Result<Compiled> compile(const v1::Config& config, uint64_t revision, std::string_view bytes = {});
 
   /// A slot whose owner is no longer configured. Its account may be folded into slot `into` (legs and ports) or cleared (maps and
   /// rules) once nothing of it is in flight; then release() gives the slot back.
@@ -106,6 +110,7 @@ class Compiler {
   std::vector<PortSlot> leg_ports_;  ///< by leg slot
   RateLimits rate_limits_;
   std::shared_ptr<const PayloadScanner> scanner_;
+  KnownRules known_rules_;  ///< of the last configuration whose bytes were given
 };
 
 }  // namespace sluice::compile

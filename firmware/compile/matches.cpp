@@ -23,13 +23,14 @@ void Matches::begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxP
   filters_of_map_.clear();
 }
 
-Result<RuleMatch> Matches::of_rule(const v1::Rule& rule, const std::string& path) {
-  if (!rule.filter().empty()) return within_bounds(named(rule.filter(), path + ".filter"), path);
-  const Place place = [&path] { return path + ".match"; };
-  return within_bounds(compile_match(rule.match(), place, context_), path);
+Result<RuleMatch> Matches::of_rule(const v1::Rule& rule, const Place& place) {
+  if (!rule.filter().empty()) return within_bounds(named(rule.filter(), place() + ".filter"), place);
+  return within_bounds(compile_match(rule.match(), [&place] { return place() + ".match"; }, context_), place);
 }
 
-Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) { return within_bounds(named(id, path), path); }
+Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) {
+  return within_bounds(named(id, path), [&path] { return path; });
+}
 
 Result<RuleMatch> Matches::named(const std::string& id, const std::string& path) {
   const auto found = filter_index_.find(id);
@@ -41,17 +42,17 @@ Result<RuleMatch> Matches::named(const std::string& id, const std::string& path)
 }
 
 /// Keeps what all ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
-Result<RuleMatch> Matches::within_bounds(Result<RuleMatch> asked, const std::string& path) {
+Result<RuleMatch> Matches::within_bounds(Result<RuleMatch> asked, const Place& place) {
   if (!asked) return asked;
   alternatives_ += asked->alternatives.size();
   for (const Alternative& alternative : asked->alternatives)
     for (const Criterion& criterion : alternative.criteria)
       if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
   if (alternatives_ > Classifier::kMostRows)
-    return Error{ErrorCode::kExhausted, path,
+    return Error{ErrorCode::kExhausted, place(),
                  "with this one the rules have more than " + std::to_string(Classifier::kMostRows) + " alternatives together"};
   if (ranges_ > Classifier::kMostRanges)
-    return Error{ErrorCode::kExhausted, path,
+    return Error{ErrorCode::kExhausted, place(),
                  "with this one the rules name more than " + std::to_string(Classifier::kMostRanges) + " ranges of values together"};
   return asked;
 }

@@ -212,4 +212,25 @@ Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& comp
   return out;
 }
 
+std::vector<std::string> shadow_warnings(const std::vector<ClassifierMap>& maps, const std::vector<CountedRules>& counted) {
+  constexpr std::size_t kMostWarnings = 100;
+  std::vector<std::string> out;
+  std::size_t compared = 0;
+  for (std::size_t m = 0; m < maps.size(); ++m) {
+    const auto& [map, numbers] = counted[m];
+    const Shadows shadows = find_shadows(maps[m].rules, compared);
+    for (const auto& [rule, by] : shadows.rules) {
+      if (out.size() == kMostWarnings) {
+        out.emplace_back("more rules are never reached");
+        return out;
+      }
+      const std::string which = "maps/" + map + ": rule " + std::to_string(numbers[rule]);
+      out.push_back(by ? which + " is never reached: rule " + std::to_string(numbers[*by]) + " comes first and matches all of it"
+                       : which + " matches no packet: what it asks for contradicts itself");
+    }
+    if (shadows.ended) out.push_back("maps/" + map + ": not all rules were looked at for others that hide them: they overlap too much");
+  }
+  return out;
+}
+
 }  // namespace sluice::compile

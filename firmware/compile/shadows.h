@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/classify/classifier.h"
@@ -24,5 +25,13 @@ struct Shadows {
   bool ended = false;
 };
 [[nodiscard]] Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared);
+
+/// Of one map: the numbers that people know the classifier's rules by, who count disabled ones too.
+struct CountedRules {
+  std::string map;  ///< its name
+  std::vector<int> numbers;
+};
+/// What is found in all maps, in sentences.
+[[nodiscard]] std::vector<std::string> shadow_warnings(const std::vector<ClassifierMap>& maps, const std::vector<CountedRules>& counted);
 
 }  // namespace sluice::compile

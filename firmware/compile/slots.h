@@ -17,7 +17,10 @@ class Slots {
   Slots(uint32_t reserved, uint32_t limit) : next_(reserved), limit_(limit) {}
 
   /// The slot of this key, a new one if it has none; nothing if all are taken.
-  std::optional<uint32_t> of(const std::string& key) {
+  std::optional<uint32_t> of(const std::string& key) { return of(key, limit_); }
+  /// guess: the one that it had last, if it still has it: to find it takes longer than to see that.
+  std::optional<uint32_t> of(const std::string& key, uint32_t guess) {
+    if (guess < owners_.size() && owners_[guess] && *owners_[guess] == key) return guess;
     if (const auto known = slots_.find(key); known != slots_.end()) return known->second;
     if (free_.empty() && next_ == limit_) return std::nullopt;
     uint32_t slot = next_;
@@ -27,7 +30,8 @@ class Slots {
       slot = free_.back();
       free_.pop_back();
     }
-    slots_.emplace(key, slot);
+    if (owners_.size() <= slot) owners_.resize(slot + 1);
+    owners_[slot] = &slots_.emplace(key, slot).first->first;
     return slot;
   }
 
@@ -40,7 +44,9 @@ class Slots {
   }
   /// The key's slot may be given to another; its counters have been folded and cleared.
   void release(const std::string& key) {
-    free_.push_back(slots_.at(key));
+    const uint32_t slot = slots_.at(key);
+    free_.push_back(slot);
+    owners_[slot] = nullptr;
     slots_.erase(key);
   }
   /// One more than the highest slot ever given out.
@@ -48,6 +54,7 @@ class Slots {
 
  private:
   std::unordered_map<std::string, uint32_t> slots_;
+  std::vector<const std::string*> owners_;  ///< by slot: the key in slots_
   std::vector<uint32_t> free_;
   uint32_t next_;
   uint32_t limit_;

@@ -1,44 +1,24 @@
 #include "config/changed_rules.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
-
 #include <algorithm>
 #include <string_view>
 #include <unordered_set>
 
+#include "base/wire.h"
 #include "config/resources.h"
 
 namespace sluice::config {
 namespace {
 
 namespace pb = google::protobuf;
-using Wire = pb::internal::WireFormatLite;
 
 const pb::FieldDescriptor& rules_field() {
   static const auto* field = v1::Map::descriptor()->FindFieldByNumber(v1::Map::kRulesFieldNumber);
   return *field;
 }
 
-/// Each rule's bytes in a map's.
-std::vector<std::string_view> rules_in(const std::string& map) {
-  constexpr uint32_t kRule = Wire::MakeTag(v1::Map::kRulesFieldNumber, Wire::WIRETYPE_LENGTH_DELIMITED);
-  std::vector<std::string_view> out;
-  pb::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(map.data()), static_cast<int>(map.size()));
-  while (const uint32_t tag = in.ReadTag()) {
-    int size = 0;
-    if (tag != kRule) {
-      if (!Wire::SkipField(&in, tag)) break;
-    } else if (in.ReadVarintSizeAsInt(&size)) {
-      out.emplace_back(map.data() + in.CurrentPosition(), static_cast<std::size_t>(size));
-      in.Skip(size);
-    }
-  }
-  return out;
-}
-
 RuleWindow window(const std::string& before, const std::string& after) {
-  const auto was = rules_in(before), is = rules_in(after);
+  const auto was = wire_fields(before, v1::Map::kRulesFieldNumber), is = wire_fields(after, v1::Map::kRulesFieldNumber);
   const auto differ = std::mismatch(was.begin(), was.end(), is.begin(), is.end());
   auto was_end = was.end();
   auto is_end = is.end();

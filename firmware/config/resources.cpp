@@ -177,12 +177,11 @@ void remove_resource(v1::Config& config, Collection collection, int index) {
   r->RemoveLast(&config, collection);
 }
 std::string bytes_of(const Message& message) {
-  std::string out;
-  pb::io::StringOutputStream stream(&out);
+  std::string out(message.ByteSizeLong(), '\0');
+  pb::io::ArrayOutputStream stream(out.data(), static_cast<int>(out.size()));
   pb::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&coded);
-  coded.Trim();
+  message.SerializeWithCachedSizes(&coded);
   return out;
 }
 std::string id_of(const Message& m) { return text(m, "id"); }

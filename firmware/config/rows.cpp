@@ -7,6 +7,7 @@
 #include <set>
 #include <vector>
 
+#include "base/wire.h"
 #include "config/order.h"
 #include "config/resources.h"
 
@@ -39,14 +40,18 @@ pb::Message* add_resource(v1::Config& config, const std::string& kind) {
 
 }  // namespace
 
-Rows rows_of(const v1::Config& config) {
+Rows rows_of(const v1::Config& config) { return rows_of(config, bytes_of(config)); }
+
+Rows rows_of(const v1::Config& config, const std::string& bytes) {
   Rows rows;
-  if (config.has_system()) rows[{kSystem, ""}] = {bytes_of(config.system()), 0};
-  for (const auto* collection : collections())
-    for (int i = 0; i < count(config, collection); ++i) {
-      const auto& m = resource(config, collection, i);
-      rows[{collection->name(), id_of(m)}] = {bytes_of(m), i};
+  for (const auto system : wire_fields(bytes, v1::Config::kSystemFieldNumber)) rows[{kSystem, ""}] = {std::string(system), 0};
+  for (const auto* collection : collections()) {
+    int place = 0;
+    for (const auto body : wire_fields(bytes, static_cast<uint32_t>(collection->number()))) {
+      rows[{collection->name(), id_of(resource(config, collection, place))}] = {std::string(body), place};
+      ++place;
     }
+  }
   return rows;
 }
 

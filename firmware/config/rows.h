@@ -49,6 +49,8 @@ enum class Places {
 [[nodiscard]] std::string titles(const std::vector<Change>& changes);
 
 [[nodiscard]] Rows rows_of(const v1::Config& config);
+/// bytes: bytes_of() the configuration.
+[[nodiscard]] Rows rows_of(const v1::Config& config, const std::string& bytes);
 /// Errors: a row that cannot be read, or that was written by a newer version (it has fields that this one does not know).
 [[nodiscard]] Result<v1::Config> config_of(const Rows& rows);
 /// Gives each resource in `back` the place among its kind that its row there tells, or the last one; the others keep their order.

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "config/change_log.h"
 #include "config/database.h"
 
 namespace sluice::config {
@@ -34,7 +35,7 @@ Revision revision_at(SQLite::Statement& row) {
                                     static_cast<uint64_t>(row.getColumn(8).getInt64()), row.getColumn(9).getString()};
   return out;
 }
-/// Stands in `change` and `kept` where a revision has no row there: it was recorded all the same.
+/// Stands in `kept` where a revision has no resources: it was kept all the same.
 const Key kNothing{"", ""};
 
 /// rest: condition and order, in SQL.
@@ -64,13 +65,6 @@ Result<uint64_t> Store::newest() try {
   return database_error("reading revisions", e);
 }
 
-Rows Store::stored_rows() {
-  Rows rows;
-  SQLite::Statement statement(*db_, "SELECT kind, id, body, position FROM resource");
-  while (statement.executeStep()) rows[{statement.getColumn(0).getString(), statement.getColumn(1).getString()}] = row_at(statement, 2, 3);
-  return rows;
-}
-
 Result<Rows> Store::rows_at(uint64_t revision) try {
   const auto last = newest();
   if (!last) return last.error();
@@ -90,14 +84,7 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
     if (static_cast<uint64_t>(known.getColumn(0).getInt64()) != *last - revision)
       return Error{ErrorCode::kNotFound, "",
                    "the changes since revision " + std::to_string(revision) + " are forgotten; label a revision to keep it"};
-    rows = stored_rows();
-    SQLite::Statement undo(*db_, "SELECT kind, id, before, position_before FROM change WHERE revision > ? ORDER BY revision DESC");
-    undo.bind(1, static_cast<int64_t>(revision));
-    while (undo.executeStep()) {  // kNothing is removed from where it is not
-      const Key key{undo.getColumn(0).getString(), undo.getColumn(1).getString()};
-      if (undo.getColumn(3).isNull()) rows.erase(key);
-      else rows[key] = row_at(undo, 2, 3);
-    }
+    rows = ChangeLog(*db_).rows_at(static_cast<int64_t>(revision));
   }
   SQLite::Statement written(*db_, "SELECT digest FROM revision WHERE number = ?");
   written.bind(1, static_cast<int64_t>(revision));
@@ -111,49 +98,15 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
 Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s,
                                const std::vector<uint64_t>& undone) try {
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
-  const Rows before = stored_rows();
   const int64_t number = db_->execAndGet("SELECT coalesce(max(number), 0) + 1 FROM revision").getInt64();
+  ChangeLog log(*db_);
+  const Rows before = log.rows_at(number - 1);
   SQLite::Statement revision(*db_, "INSERT INTO revision (number, created_ns, author, comment, digest) VALUES (?, ?, ?, ?, ?)");
   SQLite::bind(revision, number, static_cast<int64_t>(wall_ns()), author.name, author.comment);
   bind_blob(revision, 5, digest(after));
   revision.exec();
 
-  SQLite::Statement put(*db_, "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?)");
-  SQLite::Statement remove(*db_, "DELETE FROM resource WHERE kind = ? AND id = ?");
-  SQLite::Statement log(*db_, "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)");
-  bool recorded = false;
-  const auto record = [&](const Key& key, const Row* was, const Row* is) {
-    recorded = true;
-    log.reset();
-    log.clearBindings();
-    log.bind(1, number);
-    log.bind(2, key.first);
-    log.bind(3, key.second);
-    if (was) bind_blob(log, 4, was->body), log.bind(6, was->position);
-    if (is) bind_blob(log, 5, is->body), log.bind(7, is->position);
-    log.exec();
-  };
-  for (const auto& [key, row] : after) {
-    const auto was = before.find(key);
-    if (was != before.end() && was->second == row) continue;
-    put.reset();
-    put.bind(1, key.first);
-    put.bind(2, key.second);
-    put.bind(3, row.position);
-    bind_blob(put, 4, row.body);
-    put.bind(5, number);
-    put.exec();
-    record(key, was == before.end() ? nullptr : &was->second, &row);
-  }
-  for (const auto& [key, row] : before) {
-    if (after.contains(key)) continue;
-    remove.reset();
-    remove.bind(1, key.first);
-    remove.bind(2, key.second);
-    remove.exec();
-    record(key, &row, nullptr);
-  }
-  if (!recorded) record(kNothing, nullptr, nullptr);
+  log.write(number, before, after);
   for (const uint64_t one : undone) {
     SQLite::Statement settle(*db_, "UPDATE confirmation SET state = 'UNDONE', reason = '' WHERE revision = ?");
     settle.bind(1, static_cast<int64_t>(one));
@@ -164,7 +117,7 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
     SQLite::bind(wait, number, *confirm_s, static_cast<int64_t>(wall_ns() + *confirm_s * 1'000'000'000ULL));
     wait.exec();
   }
-  forget_old_changes(number);
+  forget_old_changes(number, after);
   transaction.commit();
   return static_cast<uint64_t>(number);
 } catch (const std::exception& e) {
@@ -172,7 +125,7 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
 }
 
 /// Within commit()'s transaction.
-void Store::forget_old_changes(int64_t newest) {
+void Store::forget_old_changes(int64_t newest, const Rows& now) {
   SQLite::Statement beyond(
       *db_,
       "SELECT coalesce(max(revision), 0) FROM (SELECT revision, sum(bytes) OVER (ORDER BY revision DESC) AS total FROM "
@@ -186,8 +139,9 @@ void Store::forget_old_changes(int64_t newest) {
   const int64_t last =
       std::min({std::max(beyond.getColumn(0).getInt64(), newest - static_cast<int64_t>(kMostRevisions)), newest - 1, waiting - 1});
   if (last <= 0) return;
+  ChangeLog(*db_).forget(last, newest, now);
   for (const char* sql :
-       {"DELETE FROM change WHERE revision <= ?", "DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
+       {"DELETE FROM confirmation WHERE revision <= ? AND state IN ('CONFIRMED', 'UNDONE')",
         "DELETE FROM revision WHERE number <= ? AND label = '' AND number NOT IN (SELECT revision FROM confirmation)"}) {
     SQLite::Statement statement(*db_, sql);
     statement.bind(1, last);
@@ -218,17 +172,9 @@ Result<std::vector<Change>> Store::changes_of(uint64_t revision) try {
   const auto known = this->revision(revision);
   if (!known) return known.error();
   if (!known->changes_known) return Error{ErrorCode::kNotFound, "", "what revision " + std::to_string(revision) + " changed is forgotten"};
-  std::vector<Change> out;
-  SQLite::Statement rows(*db_, "SELECT kind, id, before, position_before, after, position_after FROM change WHERE revision = ?");
-  rows.bind(1, static_cast<int64_t>(revision));
-  while (rows.executeStep()) {
-    Change change{{rows.getColumn(0).getString(), rows.getColumn(1).getString()}, {}, {}};
-    if (change.key == kNothing) continue;
-    if (!rows.getColumn(3).isNull()) change.before = row_at(rows, 2, 3);
-    if (!rows.getColumn(5).isNull()) change.after = row_at(rows, 4, 5);
-    out.push_back(std::move(change));
-  }
-  return out;
+  const auto after = rows_at(revision);
+  if (!after) return after.error();
+  return ChangeLog(*db_).changes_of(static_cast<int64_t>(revision), *after);
 } catch (const std::exception& e) {
   return database_error("reading changes", e);
 }

@@ -96,8 +96,7 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<SQLite::Database> db);
-  Rows stored_rows();
-  void forget_old_changes(int64_t newest);
+  void forget_old_changes(int64_t newest, const Rows& now);
   std::unique_ptr<SQLite::Database> db_;
 };
 

@@ -1,6 +1,7 @@
 #include "config/transaction.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/clock.h"
 #include "config/resources.h"
@@ -12,14 +13,19 @@ namespace {
 std::string number(uint64_t revision) { return "revision " + std::to_string(revision); }
 
 /// Whatever the way: a resource's own route, the whole configuration, a draft, a rollback.
-Result<void> may_make(const Author& author, const std::vector<v1::ResourceChange>& changes) {
+Result<void> may_make(const Author& author, const Rows& before, const Rows& after) {
   if (author.administers) return {};
-  for (const auto& change : changes)
-    if (const auto* collection = find_collection(change.collection()); collection && is_about_people(collection))
-      return Error{
-          ErrorCode::kForbidden, change.collection(),
-          "only an ADMIN changes who may do what: " + singular(collection) + " \"" + change.name() + "\" would be another, or gone"};
-  return {};
+  const auto check = [](const Rows& rows, const Rows& others) -> Result<void> {
+    for (const auto& [key, row] : rows) {
+      const auto* collection = find_collection(key.first);
+      if (!collection || !is_about_people(collection)) continue;
+      if (const auto other = others.find(key); other == others.end() || !(other->second == row))
+        return Error{ErrorCode::kForbidden, key.first, "only an ADMIN changes who may do what: " + title(key, row.body) + " would be another, or gone"};
+    }
+    return {};
+  };
+  if (auto r = check(before, after); !r) return r;
+  return check(after, before);
 }
 
 }  // namespace
@@ -93,9 +99,14 @@ void Configuration::set_config(InForce next) noexcept {
 
 /// One configuration in all its forms: made before it is committed, for there may not be the memory.
 Configuration::InForce Configuration::forms_of(v1::Config config, Rows rows) {
-  auto named = std::make_shared<const v1::Config>(with_names(config));
-  auto named_maps = map_bytes(*named);
+  auto [named, named_maps] = named_of(config);
   return {std::move(config), std::move(rows), std::move(named), std::move(named_maps)};
+}
+
+std::pair<std::shared_ptr<const v1::Config>, MapBytes> Configuration::named_of(const v1::Config& config) {
+  auto named = std::make_shared<const v1::Config>(with_names(config));
+  auto maps = map_bytes(*named);
+  return {std::move(named), std::move(maps)};
 }
 
 Configuration::View Configuration::view() const {
@@ -138,7 +149,8 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
                                        const std::vector<uint64_t>& undone, Purpose purpose, const ChangedRules& changed) {
   fill_defaults(next, changed);  // an old revision may lack some
   if (auto r = validate(next, changed); !r) return r.error();
-  Rows rows = rows_of(next);
+  const std::string bytes = bytes_of(next);
+  Rows rows = rows_of(next, bytes);
   const auto settle = [&] {
     std::erase_if(waiting_, [&](const Waiting& w) { return std::count(undone.begin(), undone.end(), w.revision) > 0; });
   };
@@ -151,14 +163,19 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     }
     return Outcome{revision_, false, {}, {}, {}};
   }
-  InForce forms = forms_of(std::move(next), std::move(rows));
-  auto changes = diff(*named_, *forms.named, changed);
-  if (auto r = may_make(author, changes); !r) return r.error();
-  const auto prepared = data_plane_.prepare(newest_ + 1, forms.config, options.dry_run ? Purpose::kTry : purpose);
+  if (auto r = may_make(author, rows_, rows); !r) return r.error();
+  // The data plane compiles in the time that the rest takes.
+  auto preparing = std::async(std::launch::async, [this, &bytes, what = options.dry_run ? Purpose::kTry : purpose] {
+    return data_plane_.prepare(newest_ + 1, bytes, what);
+  });
+  auto [named, named_maps] = named_of(next);
+  auto changes = diff(*named_, *named, changed);
+  const auto prepared = preparing.get();
   if (!prepared) return prepared.error();
   Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
+  InForce forms{std::move(next), std::move(rows), std::move(named), std::move(named_maps)};
   const auto committed = store_.commit(forms.rows, author, options.confirm_s, undone);
   if (!committed) return committed.error();
   set_config(std::move(forms));
@@ -279,7 +296,7 @@ std::optional<std::chrono::steady_clock::time_point> Configuration::undo_unconfi
 Result<void> Configuration::resume() {
   const std::lock_guard lock(mutex_);
   const auto give = [this](uint64_t revision, const v1::Config& config) -> Result<void> {
-    const auto cost = data_plane_.prepare(revision, config, Purpose::kResume);
+    const auto cost = data_plane_.prepare(revision, bytes_of(config), Purpose::kResume);
     return cost ? Result<void>() : Result<void>(cost.error());
   };
   if (auto r = give(revision_, config_); !r) {

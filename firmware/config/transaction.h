@@ -135,6 +135,7 @@ class Configuration {
     MapBytes named_maps;
   };
   static InForce forms_of(v1::Config config, Rows rows);
+  static std::pair<std::shared_ptr<const v1::Config>, MapBytes> named_of(const v1::Config& config);
   void set_config(InForce next) noexcept;
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
 

@@ -74,18 +74,13 @@ Result<v1::ControlReply> DataPlaneClient::ask(const v1::ControlRequest& request)
   return reply;
 }
 
-Result<v1::Prepared> DataPlaneClient::prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) {
+Result<v1::Prepared> DataPlaneClient::prepare(uint64_t revision, const std::string& config, config::Purpose purpose) {
   v1::ControlRequest request;
   auto& prepare = *request.mutable_prepare();
   prepare.set_revision(revision);
+  prepare.set_config(config);
   prepare.set_dry_run(purpose == config::Purpose::kTry);
   prepare.set_committed(purpose == config::Purpose::kResume);
-  // Lent while it is written, not copied: it can be 16,384 rules.
-  prepare.unsafe_arena_set_allocated_config(const_cast<v1::Config*>(&config));
-  const struct TakeBack {
-    v1::Prepare& lent;
-    ~TakeBack() { lent.unsafe_arena_release_config(); }
-  } take_back{prepare};
   const auto reply = ask(request);
   if (!reply) return reply.error();
   return reply->prepared();

@@ -26,7 +26,7 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   /// Begins to connect. `connected` is called on a thread of this class whenever the data plane is there anew; it may make requests.
   void start(std::function<void()> connected);
 
-  Result<v1::Prepared> prepare(uint64_t revision, const v1::Config& config, config::Purpose purpose) override;
+  Result<v1::Prepared> prepare(uint64_t revision, const std::string& config, config::Purpose purpose) override;
   Result<void> publish(uint64_t revision) override;
   Result<v1::Status> status() override;
   Result<v1::Ledger> ledger() override;

@@ -57,16 +57,16 @@ void Appliance::connect_workers() {
     });
 }
 
-Result<v1::Prepared> Appliance::prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed) {
+Result<v1::Prepared> Appliance::prepare(const v1::Prepare& request, const v1::Config& config) {
   const uint64_t begin = monotonic_ns();
-  if (!dry_run) prepared_.reset();
-  auto compiled = compiler_.compile(config, revision);
+  if (!request.dry_run()) prepared_.reset();
+  auto compiled = compiler_.compile(config, request.revision(), request.config());
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
   const auto shares = compile::share_out(compiled->plan, options_.frames_per_worker, options_.workers);
   if (!shares) return shares.error();
-  if (!committed)
+  if (!request.committed())
     if (auto r = panel_.check(compiled->plan); !r) return r.error();
   const auto dedup_bytes = compile::share_dedup_memory(compiled->plan.domains, options_.dedup_memory);
   if (!dedup_bytes) return dedup_bytes.error();
@@ -75,10 +75,10 @@ Result<v1::Prepared> Appliance::prepare(uint64_t revision, const v1::Config& con
   out.mutable_cost()->MergeFrom(compile::cost_of(*compiled, *shares));
   out.mutable_cost()->set_compile_microseconds((monotonic_ns() - begin) / 1000);
   for (const auto& warning : compiled->warnings) out.add_warnings(warning);
-  if (const auto links = system::list_links(); links && !committed)
+  if (const auto links = system::list_links(); links && !request.committed())
     for (const auto& warning : compile::oversubscriptions(*compiled, [&](const auto& port) { return Panel::speed_of(port, *links); }))
       out.add_warnings(warning);
-  if (dry_run) return out;
+  if (request.dry_run()) return out;
   if (auto r = compile::give_dedup_memory(*compiled->snapshot, compiled->plan.domains, *dedup_bytes, options_.workers > 1,
                                           publisher_.current()->domains, plan_.domains);
       !r)

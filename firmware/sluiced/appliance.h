@@ -33,8 +33,8 @@ class Appliance {
   ~Appliance();
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
-  /// committed: what today's devices cannot do is left to Status.
-  [[nodiscard]] Result<v1::Prepared> prepare(uint64_t revision, const v1::Config& config, bool dry_run, bool committed);
+  /// A committed one: what today's devices cannot do is left to Status. config: the request's, read.
+  [[nodiscard]] Result<v1::Prepared> prepare(const v1::Prepare& request, const v1::Config& config);
   /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
   [[nodiscard]] Result<void> publish(uint64_t revision);
 

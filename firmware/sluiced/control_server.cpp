@@ -17,8 +17,12 @@ void set_error(v1::ControlReply& reply, const Error& error) {
   reply.mutable_error()->set_message(error.message);
 }
 
+/// The arena: a configuration is hundreds of thousands of small parts, and gone after this.
 Result<v1::Prepared> prepare(const v1::Prepare& request, Appliance& appliance) {
-  return appliance.prepare(request.revision(), request.config(), request.dry_run(), request.committed());
+  google::protobuf::Arena arena;
+  auto& config = *google::protobuf::Arena::CreateMessage<v1::Config>(&arena);
+  if (!config.ParseFromString(request.config())) return Error{ErrorCode::kInternal, "", "the configuration cannot be read"};
+  return appliance.prepare(request, config);
 }
 
 v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance) {
@@ -83,8 +87,7 @@ void ControlServer::accept_peer() {
 bool ControlServer::answer(int fd) {
   const auto message = system::receive_message(fd);
   if (!message) return false;
-  google::protobuf::Arena arena;  // a configuration is hundreds of thousands of small parts, and gone with this
-  auto& request = *google::protobuf::Arena::CreateMessage<v1::ControlRequest>(&arena);
+  v1::ControlRequest request;
   if (!request.ParseFromString(*message)) {
     spdlog::warn("a control message that is none: connection closed");
     return false;

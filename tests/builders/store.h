@@ -32,8 +32,10 @@ struct Plane final : config::DataPlane {
   std::function<bool(const v1::Config&)> refuses = [](const v1::Config&) { return false; };
   uint64_t published = 0;
   config::Purpose purpose{};  ///< of the last preparation
-  Result<v1::Prepared> prepare(uint64_t, const v1::Config& config, config::Purpose wanted) override {
+  Result<v1::Prepared> prepare(uint64_t, const std::string& bytes, config::Purpose wanted) override {
     purpose = wanted;
+    v1::Config config;
+    config.ParseFromString(bytes);
     if (refuses(config)) return Error{ErrorCode::kInvalid, "maps[0]", "is refused by the test"};
     return prepare_error ? Result<v1::Prepared>(*prepare_error) : v1::Prepared();
   }

@@ -1,5 +1,7 @@
 #include <google/protobuf/stubs/logging.h>
 
+#include <cstdlib>
+
 #include "compile/compile.h"
 #include "sluice/v1/control.pb.h"
 #include "tests/fuzz/targets.h"
@@ -7,7 +9,10 @@
 void sluice::fuzz::control(Bytes bytes) {
   [[maybe_unused]] static const auto noisy = google::protobuf::SetLogHandler(nullptr);  // a line for every bad string
   v1::ControlRequest request;
-  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !request.has_prepare()) return;
+  v1::Config config;
+  if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !config.ParseFromString(request.prepare().config())) return;
   compile::Compiler compiler;
-  (void)compiler.compile(request.prepare().config(), request.prepare().revision());
+  const auto first = compiler.compile(config, request.prepare().revision(), request.prepare().config());
+  const auto known = compiler.compile(config, request.prepare().revision(), request.prepare().config());
+  if (static_cast<bool>(first) != static_cast<bool>(known)) std::abort();  // of what is the same all is known
 }

@@ -167,10 +167,11 @@ class Classifier::Rows {
   std::size_t ranges_ = 0;
 };
 
-Result<Classifier> Classifier::make(std::vector<ClassifierMap> maps, const Options& options) {
+Result<Classifier> Classifier::make(std::shared_ptr<const std::vector<ClassifierMap>> maps, const Options& options) {
   Classifier out;
   out.simd_ = options.simd;
-  out.maps_ = std::move(maps);
+  out.kept_maps_ = std::move(maps);
+  out.maps_ = *out.kept_maps_;
   auto askings = Rows(out).make();
   if (!askings) return askings.error();
   if (out.maps_.size() == 1 && std::none_of(askings->begin(), askings->end(), [](const AskingRow& row) { return row.remainder; })) {

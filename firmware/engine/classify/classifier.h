@@ -9,6 +9,7 @@
 #include <bitset>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/net.h"
@@ -90,14 +91,20 @@ class Classifier {
 
   Classifier() = default;
   /// Control thread. Errors: kExhausted.
-  [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps, const Options& options);
+  [[nodiscard]] static Result<Classifier> make(std::shared_ptr<const std::vector<ClassifierMap>> maps, const Options& options);
+  [[nodiscard]] static Result<Classifier> make(std::shared_ptr<const std::vector<ClassifierMap>> maps) {
+    return make(std::move(maps), Options{});
+  }
+  [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps, const Options& options) {
+    return make(std::make_shared<const std::vector<ClassifierMap>>(std::move(maps)), options);
+  }
   [[nodiscard]] static Result<Classifier> make(std::vector<ClassifierMap> maps) { return make(std::move(maps), Options{}); }
 
   /// For each packet of the burst, received on `port`: one verdict for each active map that has the port among its sources and
   /// either a matching rule or a default that passes, in map order.
   void classify(const Burst& burst, PortSlot port, VerdictBuffer& out) const;
 
-  [[nodiscard]] const std::vector<ClassifierMap>& maps() const { return maps_; }
+  [[nodiscard]] std::span<const ClassifierMap> maps() const { return maps_; }
   [[nodiscard]] ClassifierCost cost() const;
   /// Whether any rule asks about what later fragments of a datagram do not have: ports, TCP flags, ICMP types.
   [[nodiscard]] bool asks_upper_layer() const { return asks_upper_layer_; }
@@ -122,7 +129,8 @@ class Classifier {
   void plant_trees(std::vector<AskingRow>& askings, const Options& options);
   [[nodiscard]] Result<void> make_dimensions(const std::vector<AskingRow>& askings, std::size_t most_bytes);
 
-  std::vector<ClassifierMap> maps_;
+  std::shared_ptr<const std::vector<ClassifierMap>> kept_maps_;
+  std::span<const ClassifierMap> maps_;  ///< all of them
   std::vector<Row> rows_;
   std::vector<const Remainder*> remainders_;  ///< by row; null: none
   CutForest forest_;                          ///< of the rows that it takes

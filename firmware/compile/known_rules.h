@@ -1,0 +1,61 @@
+// What the rules of the configuration before were compiled to: whoever changes one of 16,384 does not wait until the others have been read
+// again. A rule's match is the same if its bytes are, what it may refer to, and the sides of its map's TAP pairs.
+#pragma once
+
+#include <bitset>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/classify/classifier.h"
+#include "sluice/v1/config.pb.h"
+
+namespace sluice::compile {
+
+/// Of one configuration.
+class KnownRules {
+ public:
+  struct Rule {
+    const RuleMatch* match = nullptr;  ///< null: it is not known
+    uint32_t slot = 0;                 ///< that it had, if `match` is
+  };
+  /// What of a rule was compiled.
+  struct Made {
+    uint32_t place = kNoRule;  ///< among the classifier's rules of its map; kNoRule: it is disabled
+    uint32_t slot = 0;
+  };
+  using Side = std::bitset<128>;
+
+  KnownRules() = default;
+  /// bytes: of the configuration. Empty: nothing will be known of it.
+  KnownRules(const v1::Config& config, std::string_view bytes);
+
+  /// Of each rule of a map of this configuration, by its place in the list. a, b: sides of the map's TAP pairs.
+  [[nodiscard]] std::vector<Rule> from(const KnownRules& before, int map, const Side& a, const Side& b) const;
+
+  // ---- As it is compiled ----
+  /// classified: the map's place among the classifier's.
+  void made(int map, uint32_t classified, const Side& a, const Side& b, std::vector<Made> rules);
+  void keep(std::shared_ptr<const std::vector<ClassifierMap>> maps) { maps_ = std::move(maps); }
+
+ private:
+  using Parts = std::vector<std::string_view>;
+  struct Map {
+    std::string id;
+    Parts rules;  ///< bytes of each
+    uint32_t classified = 0;
+    Side a, b;
+    std::vector<Made> made;
+  };
+  [[nodiscard]] const RuleMatch* match_of(const Map& map, const Made& made) const;
+
+  std::shared_ptr<const std::string> bytes_;
+  Parts sets_, filters_;  ///< what rules may refer to
+  std::vector<Map> of_;   ///< by place in the list of maps
+  std::unordered_map<std::string, std::size_t> place_of_;  ///< by id
+  std::shared_ptr<const std::vector<ClassifierMap>> maps_;
+};
+
+}  // namespace sluice::compile

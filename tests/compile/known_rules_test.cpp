@@ -1,0 +1,209 @@
+#include "compile/known_rules.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "base/wire.h"
+#include "compile/compile.h"
+#include "tests/builders/broker.h"
+
+using namespace sluice;
+
+namespace {
+
+struct Spec {
+  std::string id, json;
+};
+
+/// A configuration that changes a little, again and again: two maps whose rules ask in every way that there is.
+struct Changing {
+  std::mt19937 random;
+  unsigned next_id = 0;
+  std::vector<Spec> rules, others;
+  unsigned in_set = 1, in_filter = 1;
+  bool swapped = false;
+
+  unsigned below(unsigned n) { return static_cast<unsigned>(random() % n); }
+  Spec rule() {
+    const std::string number = std::to_string(below(250));
+    const std::array matches{
+        R"({"ip": {"src": ["10.0.)" + number + R"(.0/24"], "protocol": ["tcp"]}, "l4": {"dst_port": [")" + number + R"("]}})",
+        R"({"ip": {"addr": ["2001:db8:)" + number + R"(::/48"]}, "not": ["ip.addr"]})",
+        std::string(R"({"ip": {"src_set": "servers"}})"),
+        std::string(R"({"direction": "A_TO_B"})"),
+        R"({"regex": "attack)" + number + R"("})",
+        R"({"bytes": [{"anchor": "L3", "value": "RQ==", "offset": )" + number + "}]}",
+        std::string("{}"),
+    };
+    std::string json = below(8) == 0 ? R"({"filter": "dns", )" : R"({"match": )" + matches[below(matches.size())] + ", ";
+    if (below(6) == 0) json += R"("enabled": false, )";
+    return {"r" + std::to_string(next_id++), json + R"("action": ")" + (below(2) ? "PASS" : "DROP") + "\"}"};
+  }
+  void change(std::vector<Spec>& list) {
+    const std::size_t at = list.empty() ? 0 : below(static_cast<unsigned>(list.size()));
+    const auto here = list.begin() + static_cast<std::ptrdiff_t>(at);
+    switch (list.empty() ? 0 : below(6)) {
+      case 0: list.insert(here, rule()); break;
+      case 1: list.erase(here); break;
+      case 2: here->json = rule().json; break;
+      case 3: std::swap(*here, list.front()); break;
+      case 4: list.push_back(rule()); break;
+      default: break;
+    }
+  }
+  void change() {
+    switch (below(10)) {
+      case 0: in_set = below(9); break;
+      case 1: in_filter = below(9); break;
+      case 2: swapped = !swapped; break;
+      case 3: change(others); break;
+      default: change(rules); break;
+    }
+  }
+  [[nodiscard]] v1::Config config() const {
+    const auto list = [](const std::vector<Spec>& of) {
+      std::string out;
+      for (const Spec& spec : of) out += (out.empty() ? "" : ", ") + spec.json;
+      return out;
+    };
+    const std::string set = "10." + std::to_string(in_set) + ".0.0/16", port = std::to_string(50 + in_filter);
+    auto out = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "in2", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}],
+      "tap_pairs": [{"name": "link", "a": ")" + std::string(swapped ? "in2" : "in1") + R"(", "b": ")" + (swapped ? "in1" : "in2") + R"("}],
+      "address_sets": [{"name": "servers", "entries": [")" + set + R"("]}],
+      "filters": [{"name": "dns", "any_of": [{"l4": {"port": [")" + port + R"("]}}]}],
+      "maps": [{"name": "m", "sources": {"tap_pairs": ["link"]}, "rules": [)" + list(rules) + R"(], "destinations": [{"port": "t1"}]},
+               {"name": "n", "sources": {"ports": ["in1"]}, "rules": [)" + list(others) + R"(], "destinations": [{"port": "t1"}]}]})");
+    for (const auto& [map, specs] : {std::pair(0, &rules), std::pair(1, &others)}) {
+      out.mutable_maps(map)->set_id("map" + std::to_string(map));
+      for (std::size_t r = 0; r < specs->size(); ++r) out.mutable_maps(map)->mutable_rules(static_cast<int>(r))->set_id((*specs)[r].id);
+    }
+    return out;
+  }
+};
+
+bool same(const RuleMatch& a, const RuleMatch& b);
+
+bool same(const std::shared_ptr<const Remainder>& a, const std::shared_ptr<const Remainder>& b) {
+  if (!a || !b) return !a && !b;
+  const auto patterns = [](const BytePattern& x, const BytePattern& y) {
+    return x.anchor == y.anchor && x.offset == y.offset && x.value == y.value && x.mask == y.mask;
+  };
+  return std::equal(a->patterns.begin(), a->patterns.end(), b->patterns.begin(), b->patterns.end(), patterns) &&
+         a->patterns_negated == b->patterns_negated && !a->scanner == !b->scanner && a->expression == b->expression &&
+         a->expression_negated == b->expression_negated && a->inner == b->inner && !a->unless == !b->unless && (!a->unless || same(*a->unless, *b->unless));
+}
+
+bool same(const RuleMatch& a, const RuleMatch& b) {
+  const auto criteria = [](const Criterion& x, const Criterion& y) { return x.where == y.where && *x.values == *y.values; };
+  const auto alternatives = [&](const Alternative& x, const Alternative& y) {
+    return std::equal(x.criteria.begin(), x.criteria.end(), y.criteria.begin(), y.criteria.end(), criteria) && same(x.remainder, y.remainder);
+  };
+  return std::equal(a.alternatives.begin(), a.alternatives.end(), b.alternatives.begin(), b.alternatives.end(), alternatives);
+}
+
+/// Whether all scanners of a snapshot's rules are the one that it scans with.
+bool has_own_scanner(const Snapshot& snapshot) {
+  const PayloadScanner* only = nullptr;
+  for (const ClassifierMap& map : snapshot.classifier.maps())
+    for (const ClassifierRule& rule : map.rules)
+      for (const Alternative& one : rule.match.alternatives)
+        if (one.remainder && one.remainder->scanner) {
+          if (only && only != one.remainder->scanner.get()) return false;
+          only = one.remainder->scanner.get();
+        }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("known rules: any change ends as if all rules had been read") {
+  const unsigned seed = std::random_device()();
+  CAPTURE(seed);
+  Changing changing{std::mt19937(seed)};
+  for (unsigned n = 0; n < 12; ++n) changing.rules.push_back(changing.rule());
+  compile::Compiler knowing;
+  compile::Compiled last;
+  unsigned reused = 0, refused = 0;
+  std::map<std::string, uint32_t> slots;
+  for (unsigned round = 1; round < 400; ++round) {
+    CAPTURE(round);
+    changing.change();
+    const v1::Config config = changing.config();
+    auto compiled = knowing.compile(config, round, config.SerializeAsString());
+    auto plain = compile::Compiler().compile(config, round);
+    REQUIRE(static_cast<bool>(compiled) == static_cast<bool>(plain));
+    if (!compiled) {
+      CHECK(compiled.error().field_path == plain.error().field_path);
+      CHECK(compiled.error().message == plain.error().message);
+      ++refused;
+      continue;
+    }
+    CHECK(compiled->warnings == plain->warnings);
+    CHECK(has_own_scanner(*compiled->snapshot));
+    const auto is = compiled->snapshot->classifier.maps(), must = plain->snapshot->classifier.maps();
+    REQUIRE(is.size() == must.size());
+    for (std::size_t m = 0; m < is.size(); ++m) {
+      REQUIRE(is[m].rules.size() == must[m].rules.size());
+      REQUIRE(compiled->plan.maps[m].rules.size() == plain->plan.maps[m].rules.size());
+      for (std::size_t r = 0; r < is[m].rules.size(); ++r) {
+        CAPTURE(m);
+        CAPTURE(r);
+        const ClassifierRule &rule = is[m].rules[r], &wanted = must[m].rules[r];
+        CHECK(same(rule.match, wanted.match));
+        CHECK(rule.index == wanted.index);
+        CHECK(rule.pass == wanted.pass);
+      }
+      for (std::size_t r = 0; r < compiled->plan.maps[m].rules.size(); ++r) {
+        const auto& rule = compiled->plan.maps[m].rules[r];
+        CHECK(rule.id == plain->plan.maps[m].rules[r].id);
+        CHECK(slots.try_emplace(rule.id, rule.slot).first->second == rule.slot);  // keeps its counters
+      }
+    }
+    if (last.snapshot && !is[0].rules.empty() && !last.snapshot->classifier.maps()[0].rules.empty()) {
+      const auto &now = is[0].rules[0].match, &before = last.snapshot->classifier.maps()[0].rules[0].match;
+      const auto first = [](const RuleMatch& match) {
+        return match.alternatives.empty() || match.alternatives[0].criteria.empty() ? nullptr : match.alternatives[0].criteria[0].values.get();
+      };
+      reused += first(now) && first(now) == first(before);
+    }
+    last = std::move(*compiled);
+  }
+  CHECK(reused > 20);
+  CHECK(refused == 0);
+}
+
+TEST_CASE("known rules: a slot that went to somebody else is not taken back by guess") {
+  compile::Slots slots(0, 10);
+  CHECK(slots.of("a") == 0);
+  CHECK(slots.of("a", 0) == 0);
+  CHECK(slots.of("a", 7) == 0);
+  CHECK(slots.of("b", 0) == 1);
+  slots.release("a");
+  CHECK(slots.of("c") == 0);
+  CHECK(slots.of("a", 0) == 2);
+  slots.release("b");
+  CHECK(slots.of("b", 1) == 1);
+}
+
+TEST_CASE("wire: finds the fields of a number, and ends where the bytes are no message's") {
+  v1::Map map;
+  map.set_name("m");
+  map.set_consume(true);
+  map.add_rules()->set_id("first");
+  map.add_rules()->set_id(std::string(300, 'x'));
+  map.add_rules();
+  const std::string bytes = map.SerializeAsString();
+  const auto rules = wire_fields(bytes, v1::Map::kRulesFieldNumber);
+  REQUIRE(rules.size() == 3);
+  for (int r = 0; r < 3; ++r) CHECK(rules[static_cast<std::size_t>(r)] == map.rules(r).SerializeAsString());
+  CHECK(wire_fields(bytes, 999).empty());
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) CHECK(wire_fields(std::string_view(bytes).substr(0, cut), v1::Map::kRulesFieldNumber).size() <= 3);
+  using namespace std::string_view_literals;
+  CHECK(wire_fields("\x0d\1\2\3\4\x12\1a"sv, 2) == std::vector{"a"sv});              // a fixed32 before
+  CHECK(wire_fields("\x09\1\2\3\4\5\6\7\x08\x12\1a"sv, 2) == std::vector{"a"sv});  // a fixed64
+  CHECK(wire_fields("\x0b\x12\1a"sv, 2).empty());                                     // a group
+  CHECK(wire_fields("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x61"sv, 2).empty());
+  CHECK(wire_fields("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"sv, 2).empty());
+}
