@@ -48,7 +48,8 @@ class Compilation {
     if (auto r = check_available(config_); !r) return r.error();
     if (auto r = ports(); !r) return r.error();
     if (auto r = sources(); !r) return r.error();
-    if (auto r = matches_.read_sets(); !r) return r.error();
+    if (auto r = matches_.read_sets(known_rules_.sets_from(before_)); !r) return r.error();
+    known_rules_.keep_sets(matches_.sets());
     if (auto r = groups(); !r) return r.error();
     if (auto r = tunnels(); !r) return r.error();
     if (auto r = domains(); !r) return r.error();
@@ -63,7 +64,7 @@ class Compilation {
     const auto classified = std::make_shared<const std::vector<ClassifierMap>>(std::move(classifier_maps_));
     known_rules_.keep(classified);
     // Two halves of the time that many rules take, and neither needs the other.
-    auto warnings = std::async(std::launch::async, [this, &classified] { return shadow_warnings(*classified, counted_); });
+    auto warnings = std::async(std::launch::async | std::launch::deferred, [this, &classified] { return shadow_warnings(*classified, counted_); });
     auto classifier = Classifier::make(classified);
     out_.warnings = warnings.get();
     if (!classifier) return classifier.error();
@@ -409,7 +410,7 @@ const PortPlan* Plan::port(PortSlot slot) const {
 
 Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision, std::string_view bytes) {
   rate_limits_.forget_unused();
-  KnownRules known(config, bytes);
+  KnownRules known(config, bytes, known_rules_);
   auto compiled = Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_, known_rules_, known).run(revision);
   if (compiled && !bytes.empty()) known_rules_ = std::move(known);
   return compiled;

@@ -6,11 +6,13 @@
 
 namespace sluice::compile {
 
-KnownRules::KnownRules(const v1::Config& config, std::string_view bytes) : bytes_(std::make_shared<const std::string>(bytes)) {
+KnownRules::KnownRules(const v1::Config& config, std::string_view bytes, const KnownRules& before) : bytes_(std::make_shared<const std::string>(bytes)) {
   const Parts maps = wire_fields(*bytes_, v1::Config::kMapsFieldNumber);
   if (maps.size() != static_cast<std::size_t>(config.maps_size())) return;
   sets_ = wire_fields(*bytes_, v1::Config::kAddressSetsFieldNumber);
   filters_ = wire_fields(*bytes_, v1::Config::kFiltersFieldNumber);
+  same_sets_ = before.bytes_ && sets_ == before.sets_;
+  same_filters_ = before.bytes_ && filters_ == before.filters_;
   of_.resize(maps.size());
   for (std::size_t m = 0; m < maps.size(); ++m) {
     const v1::Map& map = config.maps(static_cast<int>(m));
@@ -23,7 +25,7 @@ KnownRules::KnownRules(const v1::Config& config, std::string_view bytes) : bytes
 
 std::vector<KnownRules::Rule> KnownRules::from(const KnownRules& before, int map, const Side& a, const Side& b) const {
   const auto place = static_cast<std::size_t>(map);
-  if (place >= of_.size() || sets_ != before.sets_ || filters_ != before.filters_) return {};
+  if (place >= of_.size() || !same_sets_ || !same_filters_) return {};
   const Map& now = of_[place];
   std::vector<Rule> out(now.rules.size());
   const auto known = before.place_of_.find(now.id);

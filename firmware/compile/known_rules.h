@@ -3,12 +3,14 @@
 #pragma once
 
 #include <bitset>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "compile/match.h"
 #include "engine/classify/classifier.h"
 #include "sluice/v1/config.pb.h"
 
@@ -27,10 +29,14 @@ class KnownRules {
     uint32_t slot = 0;
   };
   using Side = std::bitset<128>;
+  using Sets = std::map<std::string, SetValues>;
 
   KnownRules() = default;
-  /// bytes: of the configuration. Empty: nothing will be known of it.
-  KnownRules(const v1::Config& config, std::string_view bytes);
+  /// bytes: of the configuration. Empty: nothing will be known of it. before: of the one that from() is asked for.
+  KnownRules(const v1::Config& config, std::string_view bytes, const KnownRules& before);
+
+  /// The address sets of before, if they are the same: rules that are known share them with those that are not. Null: they are not.
+  [[nodiscard]] const Sets* sets_from(const KnownRules& before) const { return same_sets_ ? &before.kept_sets_ : nullptr; }
 
   /// Of each rule of a map of this configuration, by its place in the list. a, b: sides of the map's TAP pairs.
   [[nodiscard]] std::vector<Rule> from(const KnownRules& before, int map, const Side& a, const Side& b) const;
@@ -39,6 +45,7 @@ class KnownRules {
   /// classified: the map's place among the classifier's.
   void made(int map, uint32_t classified, const Side& a, const Side& b, std::vector<Made> rules);
   void keep(std::shared_ptr<const std::vector<ClassifierMap>> maps) { maps_ = std::move(maps); }
+  void keep_sets(const Sets& sets) { kept_sets_ = sets; }
 
  private:
   using Parts = std::vector<std::string_view>;
@@ -53,6 +60,8 @@ class KnownRules {
 
   std::shared_ptr<const std::string> bytes_;
   Parts sets_, filters_;  ///< what rules may refer to
+  bool same_sets_ = false, same_filters_ = false;  ///< as in the one before
+  Sets kept_sets_;
   std::vector<Map> of_;   ///< by place in the list of maps
   std::unordered_map<std::string, std::size_t> place_of_;  ///< by id
   std::shared_ptr<const std::vector<ClassifierMap>> maps_;

@@ -6,15 +6,15 @@ Matches::Matches(const v1::Config& config) : config_(config) {
   for (int i = 0; i < config_.filters_size(); ++i) filter_index_.emplace(config_.filters(i).id(), i);
 }
 
-Result<void> Matches::read_sets() {
-  for (int i = 0; i < config_.address_sets_size(); ++i) {
+Result<void> Matches::read_sets(const std::map<std::string, SetValues>* known) {
+  if (known) context_.address_sets = *known;
+  for (int i = 0; !known && i < config_.address_sets_size(); ++i) {
     const auto& set = config_.address_sets(i);
     auto values = compile_address_set(set, "address_sets[" + std::to_string(i) + "]");
     if (!values) return values.error();
-    shared_.insert(values->in.get());
-    shared_.insert(values->out.get());
     context_.address_sets.emplace(set.id(), std::move(*values));
   }
+  for (const auto& [id, values] : context_.address_sets) shared_.insert(values.in.get()), shared_.insert(values.out.get());
   return {};
 }
 

@@ -19,8 +19,9 @@ class Matches {
  public:
   explicit Matches(const v1::Config& config);
 
-  /// The address sets; before all else.
-  [[nodiscard]] Result<void> read_sets();
+  /// The address sets; before all else. known: what they were read to before; null: they are not the same.
+  [[nodiscard]] Result<void> read_sets(const std::map<std::string, SetValues>* known);
+  [[nodiscard]] const std::map<std::string, SetValues>& sets() const { return context_.address_sets; }
 
   /// What follows is of another map, whose TAP pairs have these ports as their sides.
   void begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxPorts>& b);

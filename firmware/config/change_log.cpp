@@ -4,6 +4,7 @@
 #include <SQLiteCpp/VariadicBind.h>
 
 #include <map>
+#include <string_view>
 
 #include "config/splice.h"
 
@@ -12,20 +13,23 @@ namespace {
 
 /// Stands in `change` where a revision changed nothing: it was recorded all the same.
 const Key kNothing{"", ""};
-/// A body is written whole again after so many revisions: as many there may be whose last body can't be told if it is damaged.
-constexpr int64_t kMostBehind = 100;
+/// A body is written whole again after so many revisions: as many there may be whose last body can't be told if it is damaged. Fewer than
+/// Configuration::fall_back() tries.
+constexpr int64_t kMostBehind = 32;
 
-/// One side of a change: columns position, head, tail, and what it had in the place of the other's. other: the row on the other side.
-std::optional<Row> side_at(SQLite::Statement& row, int first, const Row* other) {
-  const auto position = row.getColumn(first);
-  if (position.isNull()) return std::nullopt;
-  const auto head = row.getColumn(first + 1);
-  std::string between = row.getColumn(first + 3).getString();
-  if (head.isNull()) return Row{std::move(between), position.getInt()};
-  const auto tail = row.getColumn(first + 2).getInt64();
-  const auto whole = other ? spliced(other->body, static_cast<std::size_t>(head.getInt64()), static_cast<std::size_t>(tail), between)
-                           : std::optional<std::string>();
-  return Row{whole.value_or(""), position.getInt()};
+/// Makes a row what it is on one side of a change: columns position, head, tail, and what is there in the place of the other side's. The
+/// row is as on the other side.
+void go_to(Rows& rows, const Key& key, SQLite::Statement& change, int first) {
+  const auto position = change.getColumn(first);
+  if (position.isNull()) return void(rows.erase(key));
+  Row& row = rows[key];
+  row.position = position.getInt();
+  const auto between = change.getColumn(first + 3);
+  const std::string_view bytes(static_cast<const char*>(between.getBlob()), static_cast<std::size_t>(between.getBytes()));
+  const auto head = change.getColumn(first + 1);
+  if (head.isNull()) return void(row.body = bytes);
+  const auto tail = change.getColumn(first + 2).getInt64();
+  if (!splice_into(row.body, static_cast<std::size_t>(head.getInt64()), static_cast<std::size_t>(tail), bytes)) row.body.clear();
 }
 
 Key key_at(SQLite::Statement& row) { return {row.getColumn(0).getString(), row.getColumn(1).getString()}; }
@@ -55,18 +59,14 @@ Rows ChangeLog::rows_at(int64_t revision) {
   while (undo.executeStep()) {
     const Key key = key_at(undo);
     if (const auto whole = written.find(key); whole != written.end() && undo.getColumn(6).getInt64() > whole->second) continue;
-    if (auto before = side_at(undo, 2, find(rows, key))) rows[key] = std::move(*before);
-    else rows.erase(key);
+    go_to(rows, key, undo, 2);
   }
   SQLite::Statement redo(db_,
                          "SELECT c.kind, c.id, c.position_after, c.head, c.tail, c.after FROM resource r JOIN change c "
                          "ON c.kind = r.kind AND c.id = r.id AND c.revision > r.revision WHERE c.head IS NOT NULL AND c.revision <= ? "
                          "ORDER BY c.revision");
   redo.bind(1, revision);
-  while (redo.executeStep()) {
-    const Key key = key_at(redo);
-    if (auto after = side_at(redo, 2, find(rows, key))) rows[key] = std::move(*after);
-  }
+  while (redo.executeStep()) go_to(rows, key_at(redo), redo, 2);
   return rows;
 }
 
@@ -77,9 +77,10 @@ std::vector<Change> ChangeLog::changes_of(int64_t revision, const Rows& after) {
   while (row.executeStep()) {
     Change change{key_at(row), {}, {}};
     if (change.key == kNothing) continue;
-    const Row* const now = find(after, change.key);
-    if (now) change.after = *now;
-    change.before = side_at(row, 2, now);
+    Rows one;
+    if (const Row* const now = find(after, change.key)) change.after = one[change.key] = *now;
+    go_to(one, change.key, row, 2);
+    if (const Row* const before = find(one, change.key)) change.before = *before;
     out.push_back(std::move(change));
   }
   return out;

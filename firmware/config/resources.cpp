@@ -182,6 +182,7 @@ std::string bytes_of(const Message& message) {
   pb::io::CodedOutputStream coded(&stream);
   coded.SetSerializationDeterministic(true);
   message.SerializeWithCachedSizes(&coded);
+  coded.Trim();
   return out;
 }
 std::string id_of(const Message& m) { return text(m, "id"); }

@@ -17,12 +17,10 @@ std::optional<Splice> splice_between(const std::string& before, const std::strin
   return Splice{head, tail, before.substr(head, before.size() - head - tail), after.substr(head, after.size() - head - tail)};
 }
 
-std::optional<std::string> spliced(const std::string& body, std::size_t head, std::size_t tail, const std::string& between) {
-  if (head > body.size() || tail > body.size() - head) return std::nullopt;
-  std::string out;
-  out.reserve(head + between.size() + tail);
-  out.append(body, 0, head).append(between).append(body, body.size() - tail, tail);
-  return out;
+bool splice_into(std::string& body, std::size_t head, std::size_t tail, std::string_view between) {
+  if (head > body.size() || tail > body.size() - head) return false;
+  body.replace(head, body.size() - head - tail, between);
+  return true;
 }
 
 }  // namespace sluice::config

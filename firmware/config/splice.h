@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace sluice::config {
 
@@ -16,7 +17,7 @@ struct Splice {
 /// The shortest one; nothing: a body is so short, or what differs so long, that they had better be kept whole.
 [[nodiscard]] std::optional<Splice> splice_between(const std::string& before, const std::string& after);
 
-/// The body with this between its first and last bytes; nothing: it has not so many.
-[[nodiscard]] std::optional<std::string> spliced(const std::string& body, std::size_t head, std::size_t tail, const std::string& between);
+/// Puts this between the first and last bytes of the body. False: it has not so many, and stays.
+[[nodiscard]] bool splice_into(std::string& body, std::size_t head, std::size_t tail, std::string_view between);
 
 }  // namespace sluice::config

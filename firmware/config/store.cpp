@@ -100,7 +100,8 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
   const int64_t number = db_->execAndGet("SELECT coalesce(max(number), 0) + 1 FROM revision").getInt64();
   ChangeLog log(*db_);
-  const Rows before = log.rows_at(number - 1);
+  const Rows read = last_number_ == number - 1 ? Rows() : log.rows_at(number - 1);
+  const Rows& before = last_number_ == number - 1 ? last_committed_ : read;
   SQLite::Statement revision(*db_, "INSERT INTO revision (number, created_ns, author, comment, digest) VALUES (?, ?, ?, ?, ?)");
   SQLite::bind(revision, number, static_cast<int64_t>(wall_ns()), author.name, author.comment);
   bind_blob(revision, 5, digest(after));
@@ -118,7 +119,10 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
     wait.exec();
   }
   forget_old_changes(number, after);
+  Rows committed = after;
   transaction.commit();
+  last_committed_ = std::move(committed);
+  last_number_ = number;
   return static_cast<uint64_t>(number);
 } catch (const std::exception& e) {
   return database_error("committing a revision", e);

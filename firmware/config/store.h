@@ -98,6 +98,8 @@ class Store {
   explicit Store(std::unique_ptr<SQLite::Database> db);
   void forget_old_changes(int64_t newest, const Rows& now);
   std::unique_ptr<SQLite::Database> db_;
+  Rows last_committed_;  ///< so that the next commit() need not read them
+  int64_t last_number_ = -1;
 };
 
 }  // namespace sluice::config

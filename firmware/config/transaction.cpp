@@ -165,7 +165,7 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
   }
   if (auto r = may_make(author, rows_, rows); !r) return r.error();
   // The data plane compiles in the time that the rest takes.
-  auto preparing = std::async(std::launch::async, [this, &bytes, what = options.dry_run ? Purpose::kTry : purpose] {
+  auto preparing = std::async(std::launch::async | std::launch::deferred, [this, &bytes, what = options.dry_run ? Purpose::kTry : purpose] {
     return data_plane_.prepare(newest_ + 1, bytes, what);
   });
   auto [named, named_maps] = named_of(next);
@@ -213,7 +213,8 @@ Result<Outcome> Configuration::revert(const Author& author, uint64_t revision, c
 }
 
 Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose) {
-  auto next = inverse_of(revision);
+  // One that could not be used, perhaps not even be read, is not in force: what is in its place stays.
+  auto next = revision > revision_ ? Result<v1::Config>(config_) : inverse_of(revision);
   if (!next) return next.error();
   const auto known = store_.revision(revision);
   if (!known) return known.error();

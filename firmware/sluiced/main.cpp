@@ -1,4 +1,5 @@
 // The data-plane daemon.
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -46,6 +47,13 @@ int main(int argc, char** argv) {
   options.dedup_memory = dedup_mebibytes * kMebibyte;
   if (const unsigned processors = std::thread::hardware_concurrency(); pin && processors > options.workers)
     for (uint32_t w = 0; w < options.workers; ++w) options.cpus.push_back(static_cast<int>(processors - options.workers + w));
+
+  // What is no packet thread, and whatever it starts, stays off their processors. They choose their own.
+  cpu_set_t rest;
+  if (sched_getaffinity(0, sizeof rest, &rest) == 0) {
+    for (const int cpu : options.cpus) CPU_CLR(static_cast<unsigned>(cpu), &rest);
+    if (CPU_COUNT(&rest) > 0) sched_setaffinity(0, sizeof rest, &rest);
+  }
 
   struct sigaction action {};
   action.sa_handler = [](int) { stop = true; };

@@ -73,7 +73,8 @@ struct Changing {
     auto out = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "in2", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}],
       "tap_pairs": [{"name": "link", "a": ")" + std::string(swapped ? "in2" : "in1") + R"(", "b": ")" + (swapped ? "in1" : "in2") + R"("}],
       "address_sets": [{"name": "servers", "entries": [")" + set + R"("]}],
-      "filters": [{"name": "dns", "matches": [{"l4": {"port": [")" + port + R"("]}}]}],
+      "filters": [{"name": "dns", "negate": )" + (in_filter % 3 == 0 ? "true" : "false") + R"(, "matches": [{"l4": {"port": [")" + port + R"("]})" +
+                               (in_filter % 4 == 0 ? R"(, "regex": "dns")" : "") + R"(}]}],
       "maps": [{"name": "m", "sources": {"tap_pairs": ["link"]}, "rules": [)" + list(rules) + R"(], "destinations": [{"port": "t1"}]},
                {"name": "n", "sources": {"ports": ["in1"]}, "rules": [)" + list(others) + R"(], "destinations": [{"port": "t1"}]}]})");
     for (const auto& [map, specs] : {std::pair(0, &rules), std::pair(1, &others)}) {
@@ -174,6 +175,25 @@ TEST_CASE("known rules: any change ends as if all rules had been read") {
   CHECK(reused > 100);
 }
 
+TEST_CASE("known rules: a large address set is one set for all rules, however often some of them are changed") {
+  std::string entries, rules;
+  for (unsigned n = 0; n < 60'000; ++n)
+    entries += (n ? ", \"" : "\"") + std::to_string(1 + n / 16384) + "." + std::to_string(n / 64 % 256) + "." + std::to_string(n % 64 * 4) + ".0/24\"";
+  for (unsigned n = 0; n < 60; ++n) rules += std::string(n ? ", " : "") + R"({"match": {"ip": {"src_set": "s"}}, "action": "PASS"})";
+  auto config = test::make_config(R"({"ports": [{"name": "in1", "role": "NETWORK"}], "address_sets": [{"name": "s", "entries": [)" + entries +
+                                  R"(]}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "rules": [)" + rules + "]}]}");
+  compile::Compiler compiler;
+  for (int round = 0; round < 4; ++round) {
+    config.mutable_maps(0)->mutable_rules(round)->set_comment("changed");
+    const auto compiled = compiler.compile(config, 1, config.SerializeAsString());
+    REQUIRE_MESSAGE(compiled, compiled.error().message);  // of 60 sets the bound of ranges would be reached
+    std::set<const Values*> values;
+    for (const auto& rule : compiled->snapshot->classifier.maps()[0].rules)
+      for (const auto& criterion : rule.match.alternatives[0].criteria) values.insert(criterion.values.get());
+    CHECK(values.size() == 1);
+  }
+}
+
 TEST_CASE("known rules: a slot that went to somebody else is not taken back by guess") {
   compile::Slots slots(0, 10);
   CHECK(slots.of("a") == 0);
@@ -199,7 +219,10 @@ TEST_CASE("wire: finds the fields of a number, and ends where the bytes are no m
   REQUIRE(rules.size() == 3);
   for (int r = 0; r < 3; ++r) CHECK(rules[static_cast<std::size_t>(r)] == map.rules(r).SerializeAsString());
   CHECK(wire_fields(bytes, 999).empty());
-  for (std::size_t cut = 0; cut < bytes.size(); ++cut) CHECK(wire_fields(std::string_view(bytes).substr(0, cut), v1::Map::kRulesFieldNumber).size() <= 3);
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+    const auto whole = wire_fields(std::string_view(bytes).substr(0, cut), v1::Map::kRulesFieldNumber);
+    for (std::size_t r = 0; r < 3; ++r) CHECK((whole.size() > r) == (cut >= static_cast<std::size_t>(rules[r].end() - bytes.data())));
+  }
   using namespace std::string_view_literals;
   CHECK(wire_fields("\x0d\1\2\3\4\x12\1a"sv, 2) == std::vector{"a"sv});              // a fixed32 before
   CHECK(wire_fields("\x09\1\2\3\4\5\6\7\x08\x12\1a"sv, 2) == std::vector{"a"sv});  // a fixed64

@@ -443,6 +443,46 @@ TEST_CASE("boot: a last revision that is damaged or from a newer version gives w
   }
 }
 
+TEST_CASE("boot: a long map that is damaged where many revisions rest on it gives way to the last good one") {
+  Appliance a;
+  const auto with_comment = [](const std::string& comment) -> config::Configuration::Edit {
+    return [comment](v1::Config& c) -> Result<void> {
+      if (c.maps_size() == 0) {
+        c.add_maps()->set_name("m");
+        c.mutable_maps(0)->mutable_sources();
+        for (unsigned r = 0; r < 200; ++r) c.mutable_maps(0)->add_rules()->set_action(v1::Action::PASS);
+        for (auto& rule : *c.mutable_maps(0)->mutable_rules()) rule.set_comment(std::string(200, 'c'));
+      }
+      c.mutable_maps(0)->mutable_rules(100)->set_comment(comment);
+      return {};
+    };
+  };
+  for (unsigned n = 1; n <= 95; ++n) REQUIRE(a.configuration->change({"ann", ""}, with_comment(std::to_string(n))));
+  execute(a.path, "UPDATE resource SET body = x'ff' WHERE kind = 'maps'");
+  a.restart();
+  CHECK(a.configuration->view().revision == 64);  // the 65th was written whole
+  CHECK(a.configuration->view().config.maps(0).rules(100).comment() == "64");
+  REQUIRE(a.configuration->faults().size() == 1);
+  REQUIRE(a.configuration->change({"ann", ""}, with_comment("mended")));
+  a.restart();
+  CHECK(a.configuration->faults().empty());
+  CHECK(a.configuration->view().config.maps(0).rules(100).comment() == "mended");
+}
+
+TEST_CASE("confirmation: a revision that is damaged while it waits is undone all the same") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "waits"), {.dry_run = false, .confirm_s = 1}));
+  execute(a.path, "UPDATE resource SET body = x'ff'");
+  a.restart();
+  CHECK(a.configuration->view().revision == 1);
+  wait_for_undo(*a.configuration);
+  CHECK(a.configuration->faults().empty());
+  CHECK(a.configuration->view().revision == 3);
+  CHECK(names(*a.configuration) == "x");
+  CHECK(a.configuration->revision(2)->confirmation->state == "UNDONE");
+}
+
 TEST_CASE("boot: a last revision that the data plane refuses gives way to the last one that it takes") {
   Appliance a;
   refuse_the_last(a);
