@@ -18,26 +18,66 @@ std::optional<uint64_t> take_varint(std::string_view& from) {
   return std::nullopt;
 }
 
+void put_varint(std::string& to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) to.push_back(static_cast<char>(value | 0x80));
+  to.push_back(static_cast<char>(value));
+}
+
+enum Type : uint64_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
+
+struct WireField {
+  uint64_t tag;
+  std::string_view bytes;  ///< of what has a length
+};
+/// Nothing: no field begins there.
+std::optional<WireField> take_field(std::string_view& from) {
+  const auto tag = take_varint(from);
+  if (!tag) return std::nullopt;
+  std::optional<uint64_t> size = 0;
+  switch (*tag & 7) {
+    case kVarint: size = take_varint(from) ? std::optional<uint64_t>(0) : std::nullopt; break;
+    case kFixed64: size = 8; break;
+    case kLength: size = take_varint(from); break;
+    case kFixed32: size = 4; break;
+    default: return std::nullopt;  // groups, which no message of ours has
+  }
+  if (!size || *size > from.size()) return std::nullopt;
+  const WireField out{*tag, from.substr(0, *size)};
+  from.remove_prefix(*size);
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string_view> wire_fields(std::string_view message, uint32_t number) {
-  enum Type : uint64_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
   std::vector<std::string_view> out;
   while (!message.empty()) {
-    const auto tag = take_varint(message);
-    if (!tag) return out;
-    std::optional<uint64_t> size = 0;
-    switch (*tag & 7) {
-      case kVarint: size = take_varint(message) ? std::optional<uint64_t>(0) : std::nullopt; break;
-      case kFixed64: size = 8; break;
-      case kLength: size = take_varint(message); break;
-      case kFixed32: size = 4; break;
-      default: return out;  // groups, which no message of ours has
-    }
-    if (!size || *size > message.size()) return out;
-    if (*tag == (uint64_t{number} << 3 | kLength)) out.push_back(message.substr(0, *size));
-    message.remove_prefix(*size);
+    const auto field = take_field(message);
+    if (!field) return out;
+    if (field->tag == (uint64_t{number} << 3 | kLength)) out.push_back(field->bytes);
   }
+  return out;
+}
+
+std::string with_wire_fields(std::string_view message, uint32_t number, const std::vector<std::string_view>& fields) {
+  std::string_view behind = message;
+  while (!behind.empty()) {
+    std::string_view next = behind;
+    if (const auto field = take_field(next); !field || field->tag >> 3 > number) break;
+    behind = next;
+  }
+  constexpr std::size_t kMostOfTag = 5, kMostOfSize = 10;
+  std::size_t size = message.size();
+  for (const auto field : fields) size += kMostOfTag + kMostOfSize + field.size();
+  std::string out;
+  out.reserve(size);
+  out += message.substr(0, message.size() - behind.size());
+  for (const auto field : fields) {
+    put_varint(out, uint64_t{number} << 3 | kLength);
+    put_varint(out, field.size());
+    out += field;
+  }
+  out += behind;
   return out;
 }
 

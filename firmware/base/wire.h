@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,5 +11,8 @@ namespace sluice {
 
 /// The bytes of each field of this number that has a length: submessages, strings, bytes. In order; up to the first byte that is no message's.
 [[nodiscard]] std::vector<std::string_view> wire_fields(std::string_view message, uint32_t number);
+
+/// A message that has no fields of this number, its fields in the order of their numbers, with these.
+[[nodiscard]] std::string with_wire_fields(std::string_view message, uint32_t number, const std::vector<std::string_view>& fields);
 
 }  // namespace sluice

@@ -9,7 +9,6 @@
 #include "compile/budget.h"
 #include "compile/match.h"
 #include "compile/matches.h"
-#include "compile/shadows.h"
 
 namespace sluice::compile {
 namespace {
@@ -64,9 +63,10 @@ class Compilation {
     const auto classified = std::make_shared<const std::vector<ClassifierMap>>(std::move(classifier_maps_));
     known_rules_.keep(classified);
     // Two halves of the time that many rules take, and neither needs the other.
-    auto warnings = std::async(std::launch::async | std::launch::deferred, [this, &classified] { return shadow_warnings(*classified, counted_); });
+    auto shadows = std::async(std::launch::async | std::launch::deferred, [&] { return find_shadows(classified, counted_, before_.shadows()); });
     auto classifier = Classifier::make(classified);
-    out_.warnings = warnings.get();
+    known_rules_.keep(shadows.get());
+    out_.warnings = shadow_warnings(known_rules_.shadows(), counted_);
     if (!classifier) return classifier.error();
     out_.snapshot->classifier = std::move(*classifier);
     for (auto [maps, filters] : {std::pair(&ingress_maps_, &out_.snapshot->ingress), std::pair(&egress_maps_, &out_.snapshot->egress)}) {
@@ -188,7 +188,7 @@ class Compilation {
     ClassifierMap map;
     map.map = port;
     map.ports = sources;
-    map.rules.push_back({std::move(*asked), 0, true});
+    map.rules.emplace_back(std::move(*asked), 0, true);
     out.push_back(std::move(map));
     return {};
   }
@@ -294,13 +294,13 @@ class Compilation {
     KnownRules::Side a, b;
     for (const auto& pair : map.sources().tap_pairs()) a.set(sides_.at(pair).first), b.set(sides_.at(pair).second);
     matches_.begin_map(a, b);
-    const auto known = known_rules_.from(before_, map_place, a, b);
+    auto known = known_rules_.from(before_, map_place, a, b);
     for (int i = 0; i < map.rules_size(); ++i) {
       const auto& rule = map.rules(i);
-      const auto before = static_cast<std::size_t>(i) < known.size() ? known[static_cast<std::size_t>(i)] : KnownRules::Rule();
+      const auto before = static_cast<std::size_t>(i) < known.size() ? std::move(known[static_cast<std::size_t>(i)]) : KnownRules::Rule();
       const Place place = [map_place, i] { return indexed(indexed("maps", map_place) + ".rules", i); };
       if (rule.action() == v1::Action::UNSPECIFIED) return invalid(place() + ".action", "must be PASS or DROP");
-      auto asked = before.match ? matches_.of_known_rule(*before.match, place) : matches_.of_rule(rule, place);
+      auto asked = matches_.of_rule(rule, before.match, place);
       if (!asked) return asked.error();
       const auto slot = before.match ? rule_slots_.of(rule.id(), before.slot) : rule_slots_.of(rule.id());
       if (!slot)
@@ -310,7 +310,7 @@ class Compilation {
       made.push_back({kNoRule, *slot});
       if (rule.has_enabled() && !rule.enabled()) continue;
       made.back().place = static_cast<uint32_t>(out.rules.size());
-      out.rules.push_back({std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass});
+      out.rules.emplace_back(std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass);
       out_.snapshot->rule_slots.push_back(*slot);
       counted.numbers.push_back(i + 1);
     }
@@ -360,8 +360,7 @@ class Compilation {
     }
     compiled.slice = slice(destination.operations().slice());
     compiled.priority = priority(destination.priority());
-    compiled.limit = rate_limits_.of(plan.id + "/" + (destination.has_port() ? destination.port() : destination.tool_group()),
-                                     destination.operations().rate_limit(), kLimitBurst);
+    rate_limits_.limit(compiled, plan.id + "/" + (destination.has_port() ? destination.port() : destination.tool_group()), destination.operations());
     compiled.keeps_duplicates = destination.duplicates() == v1::Duplicates::KEEP;
     if (!targets_.emplace(plan.id, destination.has_port() ? destination.port() : destination.tool_group()).second)
       return Error{ErrorCode::kConflict, path, "\"" + named.target + "\" is a destination of this map already"};
@@ -417,13 +416,13 @@ Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision, 
 }
 
 std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {
-  std::unordered_set<uint32_t> ports, legs, maps, rules;
-  for (const auto& port : in_force.ports) ports.insert(port.slot);
+  std::vector<bool> ports(ports_.used()), legs(legs_.used()), maps(maps_.used()), rules(rules_.used());
+  for (const auto& port : in_force.ports) ports[port.slot] = true;
   for (const auto& map : in_force.maps) {
-    maps.insert(map.slot);
-    for (const auto& rule : map.rules) rules.insert(rule.slot);
+    maps[map.slot] = true;
+    for (const auto& rule : map.rules) rules[rule.slot] = true;
     for (const auto& destination : map.destinations)
-      for (const auto& leg : destination.legs) legs.insert(leg.slot);
+      for (const auto& leg : destination.legs) legs[leg.slot] = true;
   }
   std::vector<Retired> out;
   for (const auto& [key, slot] : legs_.not_in(legs)) {

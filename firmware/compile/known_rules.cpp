@@ -42,11 +42,12 @@ std::vector<KnownRules::Rule> KnownRules::from(const KnownRules& before, int map
 }
 
 /// Remainders belong to a database of expressions, which is each configuration's own.
-const RuleMatch* KnownRules::match_of(const Map& map, const Made& made) const {
+std::shared_ptr<const RuleMatch> KnownRules::match_of(const Map& map, const Made& made) const {
   if (!maps_ || made.place == kNoRule) return nullptr;
-  const RuleMatch& match = (*maps_)[map.classified].rules[made.place].match;
-  const bool has_remainder = std::any_of(match.alternatives.begin(), match.alternatives.end(), [](const Alternative& one) { return one.remainder; });
-  return has_remainder ? nullptr : &match;
+  const auto& match = (*maps_)[map.classified].rules[made.place].match;
+  const bool has_remainder =
+      std::any_of(match->alternatives.begin(), match->alternatives.end(), [](const Alternative& one) { return one.remainder; });
+  return has_remainder ? nullptr : match;
 }
 
 void KnownRules::made(int map, uint32_t classified, const Side& a, const Side& b, std::vector<Made> rules) {

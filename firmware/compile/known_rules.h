@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compile/match.h"
+#include "compile/shadows.h"
 #include "engine/classify/classifier.h"
 #include "sluice/v1/config.pb.h"
 
@@ -20,8 +21,8 @@ namespace sluice::compile {
 class KnownRules {
  public:
   struct Rule {
-    const RuleMatch* match = nullptr;  ///< null: it is not known
-    uint32_t slot = 0;                 ///< that it had, if `match` is
+    std::shared_ptr<const RuleMatch> match;  ///< null: it is not known
+    uint32_t slot = 0;                       ///< that it had, if `match` is
   };
   /// What of a rule was compiled.
   struct Made {
@@ -41,11 +42,14 @@ class KnownRules {
   /// Of each rule of a map of this configuration, by its place in the list. a, b: sides of the map's TAP pairs.
   [[nodiscard]] std::vector<Rule> from(const KnownRules& before, int map, const Side& a, const Side& b) const;
 
+  [[nodiscard]] const MapShadows& shadows() const { return shadows_; }
+
   // ---- As it is compiled ----
   /// classified: the map's place among the classifier's.
   void made(int map, uint32_t classified, const Side& a, const Side& b, std::vector<Made> rules);
   void keep(std::shared_ptr<const std::vector<ClassifierMap>> maps) { maps_ = std::move(maps); }
   void keep_sets(const Sets& sets) { kept_sets_ = sets; }
+  void keep(MapShadows shadows) { shadows_ = std::move(shadows); }
 
  private:
   using Parts = std::vector<std::string_view>;
@@ -56,7 +60,7 @@ class KnownRules {
     Side a, b;
     std::vector<Made> made;
   };
-  [[nodiscard]] const RuleMatch* match_of(const Map& map, const Made& made) const;
+  [[nodiscard]] std::shared_ptr<const RuleMatch> match_of(const Map& map, const Made& made) const;
 
   std::shared_ptr<const std::string> bytes_;
   Parts sets_, filters_;  ///< what rules may refer to
@@ -65,6 +69,7 @@ class KnownRules {
   std::vector<Map> of_;   ///< by place in the list of maps
   std::unordered_map<std::string, std::size_t> place_of_;  ///< by id
   std::shared_ptr<const std::vector<ClassifierMap>> maps_;
+  MapShadows shadows_;
 };
 
 }  // namespace sluice::compile

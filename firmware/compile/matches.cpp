@@ -23,13 +23,22 @@ void Matches::begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxP
   filters_of_map_.clear();
 }
 
-Result<RuleMatch> Matches::of_rule(const v1::Rule& rule, const Place& place) {
-  if (!rule.filter().empty()) return within_bounds(named(rule.filter(), place() + ".filter"), place);
-  return within_bounds(compile_match(rule.match(), [&place] { return place() + ".match"; }, context_), place);
+Result<std::shared_ptr<const RuleMatch>> Matches::of_rule(const v1::Rule& rule, std::shared_ptr<const RuleMatch> known, const Place& place) {
+  if (!known) {
+    auto asked = rule.filter().empty() ? compile_match(rule.match(), [&place] { return place() + ".match"; }, context_)
+                                       : named(rule.filter(), place() + ".filter");
+    if (!asked) return asked.error();
+    known = std::make_shared<const RuleMatch>(std::move(*asked));
+  }
+  if (auto r = within_bounds(*known, place); !r) return r.error();
+  return known;
 }
 
 Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) {
-  return within_bounds(named(id, path), [&path] { return path; });
+  auto asked = named(id, path);
+  if (!asked) return asked;
+  if (auto r = within_bounds(*asked, [&path] { return path; }); !r) return r.error();
+  return asked;
 }
 
 Result<RuleMatch> Matches::named(const std::string& id, const std::string& path) {
@@ -42,10 +51,9 @@ Result<RuleMatch> Matches::named(const std::string& id, const std::string& path)
 }
 
 /// Keeps what all ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
-Result<RuleMatch> Matches::within_bounds(Result<RuleMatch> asked, const Place& place) {
-  if (!asked) return asked;
-  alternatives_ += asked->alternatives.size();
-  for (const Alternative& alternative : asked->alternatives)
+Result<void> Matches::within_bounds(const RuleMatch& asked, const Place& place) {
+  alternatives_ += asked.alternatives.size();
+  for (const Alternative& alternative : asked.alternatives)
     for (const Criterion& criterion : alternative.criteria)
       if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
   if (alternatives_ > Classifier::kMostRows)
@@ -54,7 +62,7 @@ Result<RuleMatch> Matches::within_bounds(Result<RuleMatch> asked, const Place& p
   if (ranges_ > Classifier::kMostRanges)
     return Error{ErrorCode::kExhausted, place(),
                  "with this one the rules name more than " + std::to_string(Classifier::kMostRanges) + " ranges of values together"};
-  return asked;
+  return {};
 }
 
 }  // namespace sluice::compile

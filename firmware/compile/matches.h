@@ -25,10 +25,9 @@ class Matches {
 
   /// What follows is of another map, whose TAP pairs have these ports as their sides.
   void begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxPorts>& b);
-  /// Its own match, or a named filter's. `place` is the rule's. Errors: kInvalid; kExhausted with the first that is too much.
-  [[nodiscard]] Result<RuleMatch> of_rule(const v1::Rule& rule, const Place& place);
-  /// What of_rule() said of it before.
-  [[nodiscard]] Result<RuleMatch> of_known_rule(const RuleMatch& known, const Place& place) { return within_bounds(known, place); }
+  /// Its own match, or a named filter's. known: what this said of it before; null: it is not known. `place` is the rule's. Errors: kInvalid;
+  /// kExhausted with the first that is too much.
+  [[nodiscard]] Result<std::shared_ptr<const RuleMatch>> of_rule(const v1::Rule& rule, std::shared_ptr<const RuleMatch> known, const Place& place);
   /// A filter's, by its id. `path` is the reference's place.
   [[nodiscard]] Result<RuleMatch> of_filter(const std::string& id, const std::string& path);
 
@@ -37,7 +36,7 @@ class Matches {
 
  private:
   [[nodiscard]] Result<RuleMatch> named(const std::string& id, const std::string& path);
-  [[nodiscard]] Result<RuleMatch> within_bounds(Result<RuleMatch> asked, const Place& place);
+  [[nodiscard]] Result<void> within_bounds(const RuleMatch& asked, const Place& place);
 
   const v1::Config& config_;
   std::map<std::string, int> filter_index_;  ///< by id

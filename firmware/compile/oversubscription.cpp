@@ -49,7 +49,7 @@ std::vector<std::string> oversubscriptions(const Compiled& compiled, const LinkS
   };
   /// 0: not known.
   const auto capacity = [&](PortSlot port) {
-    const uint64_t limit = snapshot.shapers[port] ? snapshot.shapers[port]->bits_per_second() : 0;
+    const uint64_t limit = snapshot.shapers[port] ? snapshot.shapers[port]->rate() : 0;
     return limit > 0 && speeds[port] > 0 ? std::min(limit, speeds[port]) : std::max(limit, speeds[port]);
   };
 
@@ -59,7 +59,7 @@ std::vector<std::string> oversubscriptions(const Compiled& compiled, const LinkS
     const auto& sources = snapshot.classifier.maps()[m].ports;
     for (const auto& destination : snapshot.maps[m].destinations) {
       Demand& demand = destination.port != kNoPort ? of_port[destination.port] : of_group[destination.group];
-      if (destination.limit) demand.limited += std::min(destination.limit->bits_per_second(), sum(sources));
+      if (destination.limit) demand.limited += std::min(destination.limit->rate(), sum(sources));
       else demand.sources |= sources;
     }
   }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,19 +21,36 @@ struct Unreachable {
 inline constexpr std::size_t kMostCompared = std::size_t{1} << 22;
 
 /// What is found by comparing rules two by two: where several rules together hide another, none is named. Rules with a remainder hide
-/// nothing. compared: what was compared before in this configuration; beyond kMostCompared the search ends, and `ended` is set.
+/// nothing.
 struct Shadows {
   std::vector<Unreachable> rules;
-  bool ended = false;
+  bool ended = false;        ///< not all were compared
+  std::size_t compared = 0;  ///< to find them from nothing, more or less
 };
-[[nodiscard]] Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared);
+/// What was found in the map before it was changed.
+struct KnownShadows {
+  const std::vector<ClassifierRule>& rules;
+  const Shadows& found;
+};
+/// compared: what was compared before in this configuration; beyond kMostCompared the search ends. before: rules at the beginning and the
+/// end that are the same are not compared with each other again; the result is the same.
+[[nodiscard]] Shadows find_shadows(const std::vector<ClassifierRule>& rules, std::size_t& compared,
+                                   const std::optional<KnownShadows>& before = std::nullopt);
 
 /// Of one map: the numbers that people know the classifier's rules by, who count disabled ones too.
 struct CountedRules {
   std::string map;  ///< its name
   std::vector<int> numbers;
 };
-/// What is found in all maps, in sentences.
-[[nodiscard]] std::vector<std::string> shadow_warnings(const std::vector<ClassifierMap>& maps, const std::vector<CountedRules>& counted);
+/// Of a configuration.
+struct MapShadows {
+  std::shared_ptr<const std::vector<ClassifierMap>> maps;
+  std::vector<Shadows> found;                ///< as maps
+  std::map<std::string, std::size_t> place;  ///< among maps, by name
+};
+[[nodiscard]] MapShadows find_shadows(std::shared_ptr<const std::vector<ClassifierMap>> maps, const std::vector<CountedRules>& counted,
+                                      const MapShadows& before);
+/// In sentences.
+[[nodiscard]] std::vector<std::string> shadow_warnings(const MapShadows& shadows, const std::vector<CountedRules>& counted);
 
 }  // namespace sluice::compile

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace sluice::compile {
@@ -35,11 +34,11 @@ class Slots {
     return slot;
   }
 
-  /// Keys whose slot is not among these, with it.
-  [[nodiscard]] std::vector<std::pair<std::string, uint32_t>> not_in(const std::unordered_set<uint32_t>& used) const {
+  /// Keys whose slot is not among these, with it. used: by slot, up to used().
+  [[nodiscard]] std::vector<std::pair<std::string, uint32_t>> not_in(const std::vector<bool>& used) const {
     std::vector<std::pair<std::string, uint32_t>> out;
-    for (const auto& [key, slot] : slots_)
-      if (!used.contains(slot)) out.emplace_back(key, slot);
+    for (uint32_t slot = 0; slot < owners_.size(); ++slot)
+      if (owners_[slot] && !used[slot]) out.emplace_back(*owners_[slot], slot);
     return out;
   }
   /// The key's slot may be given to another; its counters have been folded and cleared.

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -16,7 +17,6 @@ namespace sluice::config {
 
 /// The bytes of maps by their ids.
 using MapBytes = std::unordered_map<std::string, std::string>;
-[[nodiscard]] MapBytes map_bytes(const v1::Config& config);
 
 /// Rules [begin, before_end) of a map have become rules [begin, end).
 struct RuleWindow {
@@ -37,10 +37,16 @@ class ChangedRules {
                                           int n) const;
   /// Of the map at this place in the list; nothing: all its rules.
   [[nodiscard]] std::optional<RuleWindow> of_map(int place) const;
+  /// bytes_of() the map at this place in the list. before: of the map that it was changed from, references as the map has them; of no
+  /// account where of_map() has nothing. Only rules within the window are written out anew. The map is the same afterwards.
+  [[nodiscard]] std::string bytes_of_map(v1::Map& map, int place, std::string_view before) const;
 
  private:
   std::vector<std::optional<RuleWindow>> by_place_;
   std::unordered_map<const google::protobuf::Message*, RuleWindow> by_map_;
 };
+
+/// Of all maps.
+[[nodiscard]] MapBytes map_bytes(const v1::Config& config);
 
 }  // namespace sluice::config

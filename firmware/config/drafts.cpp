@@ -76,11 +76,11 @@ Result<Configuration::DraftView> Configuration::view_draft(const Asker& asker, c
   const std::lock_guard lock(mutex_);
   const auto draft = draft_of(asker, id);
   if (!draft) return draft.error();
-  const auto merged = merge(rows_, draft->changes, Places::kMovesTold);
+  const auto merged = merge(in_force_.rows, draft->changes, Places::kMovesTold);
   auto config = config_of(merged.rows);
   if (!config) return config.error();
-  DraftView out{*draft, revision_, version_of(*draft), with_names(*config), {}, {}};
-  out.changes = diff(*named_, out.config);
+  DraftView out{*draft, revision_, version_of(*draft), with_names(std::move(*config)), {}, {}};
+  out.changes = diff(*in_force_.named, out.config);
   for (const auto& conflict : merged.conflicts) out.conflicts.push_back(titles({conflict}));
   for (const auto* collection : collections()) {
     std::map<std::string, int> bearers;
@@ -99,7 +99,7 @@ Result<Outcome> Configuration::change_draft(const Asker& asker, const std::strin
   if (!draft) return draft.error();
   if (options.precondition)
     if (auto r = options.precondition(version_of(*draft)); !r) return r.error();
-  const Rows& present = rows_;
+  const Rows& present = in_force_.rows;
   const auto before = config_of(merge(present, draft->changes, Places::kMovesTold).rows);
   if (!before) return before.error();
   v1::Config next = with_names(*before);
@@ -129,7 +129,7 @@ Result<void> Configuration::rebase_draft(const Asker& asker, const std::string& 
   if (!draft) return draft.error();
   if (options.precondition)
     if (auto r = options.precondition(version_of(*draft)); !r) return r;
-  const Rows& present = rows_;
+  const Rows& present = in_force_.rows;
   const Rows wanted = merge(present, draft->changes, Places::kMovesTold).rows;
   draft->changes = edits(present, wanted);
   draft->changed_ns = std::max(wall_ns(), draft->changed_ns + 1);
@@ -141,7 +141,7 @@ Result<Outcome> Configuration::commit_draft(const Author& author, const Asker& a
   const auto draft = draft_of(asker, id);
   if (!draft) return draft.error();
   if (auto r = may_begin(options, version_of(*draft)); !r) return r.error();
-  const auto merged = merge(rows_, draft->changes, Places::kMovesTold);
+  const auto merged = merge(in_force_.rows, draft->changes, Places::kMovesTold);
   if (!merged.conflicts.empty())
     return Error{ErrorCode::kConflict, "",
                  "somebody else changed the same meanwhile: " + titles(merged.conflicts) +

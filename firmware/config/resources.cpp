@@ -28,20 +28,28 @@ void set_text(Message& m, const char* field, const std::string& value) {
   m.GetReflection()->SetString(&m, m.GetDescriptor()->FindFieldByName(field), value);
 }
 
-/// Of a type, the fields that are references, or messages with some inside.
-const std::vector<const FieldDescriptor*>& fields_to_references(const pb::Descriptor* type) {
-  using Known = std::map<const pb::Descriptor*, std::vector<const FieldDescriptor*>>;
+/// A field that is a reference, or a message with some inside.
+struct Way {
+  const FieldDescriptor* field;
+  const std::vector<Way>* inside;  ///< null: a reference itself
+};
+using Ways = std::vector<Way>;
+
+/// From a type to its references.
+const Ways& ways_to_references(const pb::Descriptor* type) {
+  using Known = std::map<const pb::Descriptor*, Ways>;
   static const Known known = [] {
     Known out;
     const std::function<bool(const pb::Descriptor*)> explore = [&](const pb::Descriptor* of) {
       if (const auto found = out.find(of); found != out.end()) return !found->second.empty();
-      auto& fields = out[of];
+      Ways& ways = out[of];
       for (int f = 0; f < of->field_count(); ++f) {
         const auto* field = of->field(f);
-        const bool inside = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map();
-        if (limits_of(*field).has_refers_to() || (inside && explore(field->message_type()))) fields.push_back(field);
+        if (limits_of(*field).has_refers_to()) ways.push_back({field, nullptr});
+        else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_map() && explore(field->message_type()))
+          ways.push_back({field, &out.at(field->message_type())});
       }
-      return !fields.empty();
+      return !ways.empty();
     };
     explore(v1::Config::descriptor());
     return out;
@@ -49,24 +57,27 @@ const std::vector<const FieldDescriptor*>& fields_to_references(const pb::Descri
   return known.at(type);
 }
 
-/// Calls visit(message, field, index, path) for every reference inside a message of the configuration. index is -1 for a single field.
-using Visit = std::function<Result<void>(Message&, const FieldDescriptor&, int, const FieldPath&)>;
-
-Result<void> for_references(Message& message, const FieldPath& path, const Visit& visit) {
+/// Calls visit(message, field, index, path) -> Result<void> for every reference inside a message. index is -1 for a single field.
+Result<void> for_references(Message& message, const Ways& ways, const FieldPath& path, const auto& visit) {
   const auto* r = message.GetReflection();
-  for (const auto* field : fields_to_references(message.GetDescriptor())) {
+  for (const auto& [field, inside] : ways) {
     const int n = field->is_repeated() ? r->FieldSize(message, field) : r->HasField(message, field) ? 1 : 0;
+    const bool are_rules = field->is_repeated() && field->message_type() == v1::Rule::descriptor();
     for (int i = 0; i < n; ++i) {
+      if (are_rules && !may_refer(static_cast<const v1::Rule&>(r->GetRepeatedMessage(message, field, i)))) continue;
       const FieldPath here{&path, field, field->is_repeated() ? i : -1};
-      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (!inside) {
         if (auto result = visit(message, *field, here.index, here); !result) return result;
       } else {
         auto& inner = field->is_repeated() ? *r->MutableRepeatedMessage(&message, field, i) : *r->MutableMessage(&message, field);
-        if (auto result = for_references(inner, here, visit); !result) return result;
+        if (auto result = for_references(inner, *inside, here, visit); !result) return result;
       }
     }
   }
   return {};
+}
+Result<void> for_references(Message& message, const auto& visit) {
+  return for_references(message, ways_to_references(message.GetDescriptor()), {}, visit);
 }
 
 std::string get_reference(const Message& m, const FieldDescriptor& f, int i) {
@@ -101,8 +112,37 @@ Result<void> give_ids(v1::Config& config, const v1::Config& before, const std::f
   return {};
 }
 
+/// By collection and name, or id: the id.
+using Ids = std::map<std::string, std::map<std::string, std::string>>;
+
+Ids ids_of(const v1::Config& config) {
+  Ids ids;
+  for (const auto* collection : collections())
+    for (int i = 0; i < count(config, collection); ++i) {
+      const auto& m = resource(config, collection, i);
+      ids[collection->name()][id_of(m)] = id_of(m);
+      ids[collection->name()][name_of(m)] = id_of(m);
+    }
+  return ids;
+}
+
+/// References by name, or id, become those by id.
+Result<void> refer_by_ids(Message& message, Ids& ids) {
+  return for_references(message, [&ids](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
+    const std::string given = get_reference(m, f, i);
+    const std::string& target = limits_of(f).refers_to();
+    const auto& known = ids[target];
+    const auto id = known.find(given);
+    if (given.empty() || id == known.end())
+      return Error{ErrorCode::kInvalid, path.text(), "there is no " + singular(find_collection(target)) + " \"" + given + "\""};
+    if (id->second != given) set_reference(m, f, i, id->second);
+    return {};
+  });
+}
+
 /// Rules have no name. One without an id that equals a rule of the map's former state is that rule.
 void give_rule_ids(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id, const ChangedRules& changed) {
+  std::optional<Ids> former_ids;
   const auto* maps = find_collection("maps");
   for (int m = 0; m < config.maps_size(); ++m) {
     auto& map = *config.mutable_maps(m);
@@ -119,6 +159,8 @@ void give_rule_ids(v1::Config& config, const v1::Config& before, const std::func
       if (taken.contains(was.id())) continue;
       v1::Rule rule = was;
       rule.clear_id();
+      if (!former_ids) former_ids = ids_of(before);
+      if (!refer_by_ids(rule, *former_ids)) continue;  // of a draft, whose filter a colleague removed: no rule of today's is like it
       by_content.emplace(rule.SerializeAsString(), was.id());
     }
     for (int i = window.begin; i < window.end; ++i) {
@@ -267,26 +309,39 @@ Result<void> complete(v1::Config& config, const v1::Config& before, const std::f
                       const ChangedRules& changed) {
   fill_defaults(config, changed);
   if (auto r = give_ids(config, before, make_id); !r) return r;
-  std::map<std::string, std::map<std::string, std::string>> ids;  // collection, name or id -> id
-  for (const auto* collection : collections())
-    for (int i = 0; i < count(config, collection); ++i) {
-      const auto& m = resource(config, collection, i);
-      ids[collection->name()][id_of(m)] = id_of(m);
-      ids[collection->name()][name_of(m)] = id_of(m);
-    }
-  auto resolved = for_references(config, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
-    const std::string given = get_reference(m, f, i);
-    const std::string& target = limits_of(f).refers_to();
-    const auto& known = ids[target];
-    const auto id = known.find(given);
-    if (given.empty() || id == known.end())
-      return Error{ErrorCode::kInvalid, path.text(), "there is no " + singular(find_collection(target)) + " \"" + given + "\""};
-    set_reference(m, f, i, id->second);
-    return {};
-  });
-  if (!resolved) return resolved;
+  Ids ids = ids_of(config);
+  if (auto r = refer_by_ids(config, ids); !r) return r;
   give_rule_ids(config, before, make_id, changed);
   return {};
+}
+
+bool may_refer(const v1::Rule& rule) {
+  if (rule.has_filter()) return true;  // an empty one leads nowhere, and is refused
+  const v1::IpMatch& ip = rule.match().ip();
+  return !ip.src_set().empty() || !ip.dst_set().empty() || !ip.addr_set().empty();
+}
+
+bool rules_refer_alike(const v1::Config& a, const v1::Config& b) {
+  static const std::set<std::string> targets = [] {
+    std::set<std::string> out;
+    const std::function<void(const Ways&)> gather = [&](const Ways& ways) {
+      for (const auto& [field, inside] : ways)
+        if (!inside) out.insert(limits_of(*field).refers_to());
+        else gather(*inside);
+    };
+    gather(ways_to_references(v1::Rule::descriptor()));
+    return out;
+  }();
+  return std::all_of(targets.begin(), targets.end(), [&](const std::string& target) {
+    const auto* collection = find_collection(target);
+    const int n = count(a, collection);
+    if (n != count(b, collection)) return false;
+    for (int i = 0; i < n; ++i) {
+      const auto &one = resource(a, collection, i), &other = resource(b, collection, i);
+      if (id_of(one) != id_of(other) || name_of(one) != name_of(other)) return false;
+    }
+    return true;
+  });
 }
 
 Result<void> check_references(const v1::Config& config) {
@@ -294,15 +349,14 @@ Result<void> check_references(const v1::Config& config) {
   for (const auto* collection : collections())
     for (int i = 0; i < count(config, collection); ++i) ids[collection->name()].insert(id_of(resource(config, collection, i)));
   v1::Config copy = config;  // for_references() may change what it visits
-  return for_references(copy, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
+  return for_references(copy, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
     const std::string& target = limits_of(f).refers_to();
     if (ids[target].contains(get_reference(m, f, i))) return {};
     return Error{ErrorCode::kInvalid, path.text(), "the " + singular(find_collection(target)) + " that it names is gone"};
   });
 }
 
-v1::Config with_names(const v1::Config& config) {
-  v1::Config out = config;
+v1::Config with_names(v1::Config config) {
   std::map<std::string, std::string> names;  // ids are unique over all collections
   for (const auto* collection : collections()) {
     std::map<std::string, int> bearers;
@@ -312,15 +366,15 @@ v1::Config with_names(const v1::Config& config) {
       if (bearers[name_of(resource(config, collection, i))] == 1)
         names[id_of(resource(config, collection, i))] = name_of(resource(config, collection, i));
   }
-  (void)for_references(out, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
+  (void)for_references(config, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
     if (const auto name = names.find(get_reference(m, f, i)); name != names.end()) set_reference(m, f, i, name->second);
     return {};
   });
-  return out;
+  return config;
 }
 
 void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id) {
-  (void)for_references(config, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
+  (void)for_references(config, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath&) -> Result<void> {
     if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == name) set_reference(m, f, i, id);
     return {};
   });
@@ -332,7 +386,7 @@ std::vector<std::string> referrers(const v1::Config& config, Collection collecti
     for (int r = 0; r < count(config, from); ++r) {
       const std::unique_ptr<Message> copy(resource(config, from, r).New());
       copy->CopyFrom(resource(config, from, r));
-      (void)for_references(*copy, {}, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
+      (void)for_references(*copy, [&](Message& m, const FieldDescriptor& f, int i, const FieldPath& path) -> Result<void> {
         if (limits_of(f).refers_to() == collection->name() && get_reference(m, f, i) == reference)
           out.push_back(from->name() + "/" + name_of(*copy) + " (" + path.text() + ")");
         return {};

@@ -50,17 +50,23 @@ void fill_defaults(google::protobuf::Message& message, const ChangedRules& chang
 [[nodiscard]] std::string new_id();
 
 /// Fills in what a client may leave out: defaults, and ids. A resource takes over the id of its namesake in `before`, a rule that of
-/// an equal rule of the same map. `before` is the authority on ids: a resource with another id is refused, of a rule it is taken away.
+/// an equal rule of the same map. `before`, valid and complete, references by name or id, is the authority on ids: a resource with another
+/// id is refused, of a rule it is taken away.
 /// Then turns references by name (or id) into ids. Rules that are not among `changed` are those of `before`, and nobody else gets their
 /// ids. Errors name the reference that leads nowhere, or the id.
 [[nodiscard]] Result<void> complete(v1::Config& config, const v1::Config& before, const std::function<std::string()>& make_id = new_id,
                                     const ChangedRules& changed = {});
 
+/// Whether a rule may have a reference: to look for it in 16,384 that have none takes long.
+[[nodiscard]] bool may_refer(const v1::Rule& rule);
+/// Whether what rules may refer to has the same names and ids in both.
+[[nodiscard]] bool rules_refer_alike(const v1::Config& a, const v1::Config& b);
+
 /// Whether every reference, by id, leads to a resource. Errors: the first that does not, by its path.
 [[nodiscard]] Result<void> check_references(const v1::Config& config);
 
 /// The same configuration with references by name, as people read and write it; by id where two have that name.
-[[nodiscard]] v1::Config with_names(const v1::Config& config);
+[[nodiscard]] v1::Config with_names(v1::Config config);
 
 /// Turns the references to this resource into references by its id, which complete() understands too: so that it can be renamed.
 void refer_by_id(v1::Config& config, Collection collection, const std::string& name, const std::string& id);

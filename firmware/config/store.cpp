@@ -95,7 +95,7 @@ Result<Rows> Store::rows_at(uint64_t revision) try {
   return database_error("reading a revision", e);
 }
 
-Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s,
+Result<uint64_t> Store::commit(const Rows& after, const std::string& digest_of_after, const Author& author, std::optional<uint32_t> confirm_s,
                                const std::vector<uint64_t>& undone) try {
   SQLite::Transaction transaction(*db_, SQLite::TransactionBehavior::IMMEDIATE);
   const int64_t number = db_->execAndGet("SELECT coalesce(max(number), 0) + 1 FROM revision").getInt64();
@@ -104,7 +104,7 @@ Result<uint64_t> Store::commit(const Rows& after, const Author& author, std::opt
   const Rows& before = last_number_ == number - 1 ? last_committed_ : read;
   SQLite::Statement revision(*db_, "INSERT INTO revision (number, created_ns, author, comment, digest) VALUES (?, ?, ?, ?, ?)");
   SQLite::bind(revision, number, static_cast<int64_t>(wall_ns()), author.name, author.comment);
-  bind_blob(revision, 5, digest(after));
+  bind_blob(revision, 5, digest_of_after);
   revision.exec();
 
   log.write(number, before, after);

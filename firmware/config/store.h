@@ -71,8 +71,8 @@ class Store {
 
   /// Makes `after` the next revision: changed resource rows, the revision, the change log; all or nothing, on disk when it returns.
   /// confirm_s: the revision waits so many seconds for its confirmation. undone: unconfirmed revisions that this one undoes.
-  [[nodiscard]] Result<uint64_t> commit(const Rows& after, const Author& author, std::optional<uint32_t> confirm_s = {},
-                                        const std::vector<uint64_t>& undone = {});
+  [[nodiscard]] Result<uint64_t> commit(const Rows& after, const std::string& digest_of_after, const Author& author,
+                                        std::optional<uint32_t> confirm_s = {}, const std::vector<uint64_t>& undone = {});
 
   /// The newest first, from those below `below`.
   [[nodiscard]] Result<std::vector<Revision>> revisions(unsigned limit, uint64_t below = INT64_MAX);

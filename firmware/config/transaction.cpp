@@ -4,6 +4,7 @@
 #include <future>
 
 #include "base/clock.h"
+#include "base/wire.h"
 #include "config/resources.h"
 #include "config/validate.h"
 
@@ -45,7 +46,7 @@ Result<void> Configuration::load() {
     return config;
   };
   auto config = usable(newest_);
-  if (config) set_config(forms_of(*config, rows_of(*config)));
+  if (config) in_force_ = forms_of(*config, rows_of(*config));
   else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
            !r)
     return r;
@@ -84,43 +85,66 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
     revision_ = candidate;
-    set_config(forms_of(*config, rows_of(*config)));
+    in_force_ = forms_of(*config, rows_of(*config));
     return {};
   }
   return Error{ErrorCode::kInternal, "", number(newest_) + " cannot be used (" + why + "), and no revision before it either"};
 }
 
-void Configuration::set_config(InForce next) noexcept {
-  config_ = std::move(next.config);
-  rows_ = std::move(next.rows);
-  named_ = std::move(next.named);
-  named_maps_ = std::move(next.named_maps);
+Configuration::Forms Configuration::forms_of(v1::Config config, Rows rows) {
+  Forms out{std::move(rows), {}, std::make_shared<const v1::Config>(with_names(std::move(config))), {}, nullptr};
+  out.named_maps = map_bytes(*out.named);
+  return out;
 }
 
-/// One configuration in all its forms: made before it is committed, for there may not be the memory.
-Configuration::InForce Configuration::forms_of(v1::Config config, Rows rows) {
-  auto [named, named_maps] = named_of(config);
-  return {std::move(config), std::move(rows), std::move(named), std::move(named_maps)};
+/// The same of a configuration that was changed from the one in force.
+Configuration::Forms Configuration::changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed) const {
+  const auto named = std::make_shared<v1::Config>(with_names(std::move(config)));
+  MapBytes maps;
+  for (int i = 0; i < named->maps_size(); ++i) {
+    auto& map = *named->mutable_maps(i);
+    const auto was = in_force_.named_maps.find(map.id());
+    maps[map.id()] = changed.bytes_of_map(map, i, was == in_force_.named_maps.end() ? std::string_view() : was->second);
+  }
+  return {std::move(rows), {}, named, std::move(maps), nullptr};
 }
 
-std::pair<std::shared_ptr<const v1::Config>, MapBytes> Configuration::named_of(const v1::Config& config) {
-  auto named = std::make_shared<const v1::Config>(with_names(config));
-  auto maps = map_bytes(*named);
-  return {std::move(named), std::move(maps)};
+/// bytes_of() a configuration with references by id that was changed from the one in force.
+std::string Configuration::bytes_of_changed(v1::Config& config, const ChangedRules& changed) const {
+  // The bytes of rules that stay are those that they were if what they refer to has the ids that it had.
+  if (!rules_refer_alike(*in_force_.named, config)) return bytes_of(config);
+  std::vector<std::string> maps;
+  for (int i = 0; i < config.maps_size(); ++i) {
+    auto& map = *config.mutable_maps(i);
+    const auto was = in_force_.rows.find({"maps", map.id()});
+    maps.push_back(changed.bytes_of_map(map, i, was == in_force_.rows.end() ? std::string_view() : was->second.body));
+  }
+  google::protobuf::RepeatedPtrField<v1::Map> kept;
+  kept.Swap(config.mutable_maps());
+  const std::string rest = bytes_of(config);
+  kept.Swap(config.mutable_maps());
+  return with_wire_fields(rest, v1::Config::kMapsFieldNumber, {maps.begin(), maps.end()});
+}
+
+/// Of what is in force, references by name, to be edited.
+v1::Config Configuration::take_copy(const ChangeOptions& options) {
+  if (options.dry_run || !in_force_.spare) return *in_force_.named;
+  const auto spare = std::move(in_force_.spare);
+  return std::move(*spare);
 }
 
 Configuration::View Configuration::view() const {
   const std::lock_guard lock(mutex_);
-  return {.revision = revision_, .whole = named_, .version = std::to_string(revision_)};
+  return {.revision = revision_, .whole = in_force_.named, .version = std::to_string(revision_)};
 }
 
 Result<v1::Config> Configuration::candidate(const Edit& edit) const {
   const std::lock_guard lock(mutex_);
-  v1::Config next = *named_;
+  v1::Config next = *in_force_.named;
   if (auto r = edit(next); !r) return r.error();
-  const ChangedRules changed(named_maps_, next);
+  const ChangedRules changed(in_force_.named_maps, next);
   if (auto r = validate_counts(next, changed); !r) return r.error();
-  if (auto r = complete(next, config_, new_id, changed); !r) return r.error();
+  if (auto r = complete(next, *in_force_.named, new_id, changed); !r) return r.error();
   if (auto r = validate(next, changed); !r) return r.error();
   return next;
 }
@@ -128,11 +152,11 @@ Result<v1::Config> Configuration::candidate(const Edit& edit) const {
 Result<Outcome> Configuration::change(const Author& author, const Edit& edit, const ChangeOptions& options) {
   const std::lock_guard lock(mutex_);
   if (auto r = may_begin(options, std::to_string(revision_)); !r) return r.error();
-  v1::Config next = *named_;
+  v1::Config next = take_copy(options);
   if (auto r = edit(next); !r) return r.error();
-  const ChangedRules changed(named_maps_, next);
+  const ChangedRules changed(in_force_.named_maps, next);
   if (auto r = validate_counts(next, changed); !r) return r.error();
-  if (auto r = complete(next, config_, new_id, changed); !r) return r.error();
+  if (auto r = complete(next, *in_force_.named, new_id, changed); !r) return r.error();
   return install(author, std::move(next), options, {}, Purpose::kChange, changed);
 }
 
@@ -149,13 +173,13 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
                                        const std::vector<uint64_t>& undone, Purpose purpose, const ChangedRules& changed) {
   fill_defaults(next, changed);  // an old revision may lack some
   if (auto r = validate(next, changed); !r) return r.error();
-  const std::string bytes = bytes_of(next);
+  const std::string bytes = bytes_of_changed(next, changed);
   Rows rows = rows_of(next, bytes);
   const auto settle = [&] {
     std::erase_if(waiting_, [&](const Waiting& w) { return std::count(undone.begin(), undone.end(), w.revision) > 0; });
   };
   // Degraded, what is in force is to be made the newest revision even where nothing else changes.
-  if (fallen_back_.empty() && rows_ == rows) {
+  if (fallen_back_.empty() && in_force_.rows == rows) {
     if (!options.dry_run) {
       for (const uint64_t one : undone)
         if (auto r = store_.set_confirmation(one, "UNDONE", ""); !r) return r.error();
@@ -163,26 +187,31 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     }
     return Outcome{revision_, false, {}, {}, {}};
   }
-  if (auto r = may_make(author, rows_, rows); !r) return r.error();
+  if (auto r = may_make(author, in_force_.rows, rows); !r) return r.error();
   // The data plane compiles in the time that the rest takes.
   auto preparing = std::async(std::launch::async | std::launch::deferred, [this, &bytes, what = options.dry_run ? Purpose::kTry : purpose] {
     return data_plane_.prepare(newest_ + 1, bytes, what);
   });
-  auto [named, named_maps] = named_of(next);
-  auto changes = diff(*named_, *named, changed);
+  gone_ = Forms();
+  Forms forms = changed_forms_of(std::move(next), std::move(rows), changed);
+  auto changes = diff(*in_force_.named, *forms.named, changed);
+  if (!options.dry_run) {
+    forms.digest = digest(forms.rows);
+    forms.spare = std::make_unique<v1::Config>(*forms.named);
+  }
   const auto prepared = preparing.get();
   if (!prepared) return prepared.error();
   Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
-  InForce forms{std::move(next), std::move(rows), std::move(named), std::move(named_maps)};
-  const auto committed = store_.commit(forms.rows, author, options.confirm_s, undone);
+  const auto committed = store_.commit(forms.rows, forms.digest, author, options.confirm_s, undone);
   if (!committed) return committed.error();
-  set_config(std::move(forms));
+  std::swap(in_force_, forms);
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();
   settle();
   if (options.confirm_s) wait_for_confirmation(revision_, std::chrono::seconds(*options.confirm_s));
+  gone_ = std::move(forms);
   if (auto r = data_plane_.publish(revision_); !r)
     outcome.warnings.push_back(number(revision_) + " is saved; the data plane gets it when it is back: " + r.error().message);
   return outcome;
@@ -214,7 +243,7 @@ Result<Outcome> Configuration::revert(const Author& author, uint64_t revision, c
 
 Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revision, const ChangeOptions& options, Purpose purpose) {
   // One that could not be used, perhaps not even be read, is not in force: what is in its place stays.
-  auto next = revision > revision_ ? Result<v1::Config>(config_) : inverse_of(revision);
+  auto next = revision > revision_ ? config_of(in_force_.rows) : inverse_of(revision);
   if (!next) return next.error();
   const auto known = store_.revision(revision);
   if (!known) return known.error();
@@ -228,7 +257,7 @@ Result<Outcome> Configuration::revert_locked(const Author& author, uint64_t revi
 Result<v1::Config> Configuration::inverse_of(uint64_t revision) const {
   const auto changes = store_.changes_of(revision);
   if (!changes) return changes.error();
-  const auto merged = merge(rows_, inverse(*changes), Places::kAllTold);
+  const auto merged = merge(in_force_.rows, inverse(*changes), Places::kAllTold);
   if (!merged.conflicts.empty())
     return Error{ErrorCode::kConflict, "",
                  "later revisions than " + std::to_string(revision) + " changed the same: " + titles(inverse(merged.conflicts)) +
@@ -300,7 +329,9 @@ Result<void> Configuration::resume() {
     const auto cost = data_plane_.prepare(revision, bytes_of(config), Purpose::kResume);
     return cost ? Result<void>() : Result<void>(cost.error());
   };
-  if (auto r = give(revision_, config_); !r) {
+  const auto config = config_of(in_force_.rows);
+  if (!config) return config.error();
+  if (auto r = give(revision_, *config); !r) {
     if (r.error().code == ErrorCode::kUnreachable) return r;
     if (auto fallen = fall_back(r.error().field_path + " " + r.error().message, give); !fallen) return fallen;
   }
@@ -328,9 +359,9 @@ Result<v1::Config> Configuration::config_at(uint64_t revision) const {
   const std::lock_guard lock(mutex_);
   const auto rows = store_.rows_at(revision);
   if (!rows) return rows.error();
-  const auto config = config_of(*rows);
+  auto config = config_of(*rows);
   if (!config) return config;
-  return with_names(*config);
+  return with_names(std::move(*config));
 }
 
 std::vector<std::string> Configuration::faults() const {

@@ -128,28 +128,30 @@ class Configuration {
   Result<Draft> draft_of(const Asker& asker, const std::string& id) const;
   Result<v1::Config> inverse_of(uint64_t revision) const;
   Result<void> fall_back(const std::string& why, const std::function<Result<void>(uint64_t, const v1::Config&)>& accept);
-  struct InForce {
-    v1::Config config;
-    Rows rows;
-    std::shared_ptr<const v1::Config> named;
-    MapBytes named_maps;
+  /// One configuration in all its forms.
+  struct Forms {
+    Rows rows;                                                                       ///< references by id
+    std::string digest;                                                              ///< of rows; empty: nobody asked for it
+    std::shared_ptr<const v1::Config> named = std::make_shared<const v1::Config>();  ///< references by name
+    MapBytes named_maps;                                                             ///< of `named`
+    /// A copy of `named` for the next change, which so does not wait until 16,384 rules are copied. Null: it was taken.
+    std::unique_ptr<v1::Config> spare;
   };
-  static InForce forms_of(v1::Config config, Rows rows);
-  static std::pair<std::shared_ptr<const v1::Config>, MapBytes> named_of(const v1::Config& config);
-  void set_config(InForce next) noexcept;
+  static Forms forms_of(v1::Config config, Rows rows);
+  Forms changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed) const;
+  std::string bytes_of_changed(v1::Config& config, const ChangedRules& changed) const;
+  v1::Config take_copy(const ChangeOptions& options);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
 
   Store& store_;
   DataPlane& data_plane_;
   std::function<void()> wake_;
   mutable std::mutex mutex_;                                                        ///< guards everything below and the store
-  uint64_t revision_ = 0;                                                           ///< of config_
-  uint64_t newest_ = 0;                                                             ///< in the store; more than revision_: degraded
-  v1::Config config_;                                                               ///< references by id
-  Rows rows_;                                                                       ///< the same
-  std::shared_ptr<const v1::Config> named_ = std::make_shared<const v1::Config>();  ///< the same, references by name
-  MapBytes named_maps_;                                                             ///< of named_
-  std::string fallen_back_;                                                         ///< why, if so
+  uint64_t revision_ = 0;  ///< in force
+  uint64_t newest_ = 0;    ///< in the store; more than revision_: degraded
+  Forms in_force_;
+  Forms gone_;  ///< what was in force before: freed when nobody waits
+  std::string fallen_back_;  ///< why, if so
   std::vector<Waiting> waiting_;
   std::string undo_trouble_;  ///< why an undoing that is due has not succeeded yet
 };

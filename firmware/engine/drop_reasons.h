@@ -54,8 +54,8 @@ inline constexpr std::array<DropText, kPacketDrops> kPacketDropTexts{{
 inline constexpr std::array<DropText, kCopyDrops> kCopyDropTexts{{
     {"duplicate", "The same packet came in before, within its deduplication domain's window.",
      "Meant, as a rule. A tool that misses packets needs a map with all ports of the domain as sources, or duplicates KEEP; the domain says what is compared."},
-    {"rate_limit", "The destination's rate limit was used up.",
-     "Meant, as a rule; otherwise raise rate_limit in the operations of the map's destination."},
+    {"rate_limit", "The destination's rate limit, of bits or of packets, was used up.",
+     "Meant, as a rule; otherwise raise rate_limit, packet_rate_limit or limit_burst in the operations of the map's destination."},
     {"tool_queue_full", "The tool port's transmit ring and buffer were full: more was sent to the tool than its link, or its rate limit, lets through.",
      "Narrow the maps that feed the tool, spread the load over a tool group, or give the port a larger egress.buffer for bursts."},
     {"pushed_out", "The tool port's buffer was full, and a copy of a higher priority took this one's place.",

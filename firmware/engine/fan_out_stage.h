@@ -69,27 +69,29 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_cl
 template <class Observer>
 void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets) {
   for (const SnapshotDestination& destination : snapshot.maps[map].destinations) {
-    const uint64_t rest = destination.limit && floor_.limited ? keep_rate(map, destination, packets) : packets;
+    const uint64_t rest = destination.is_limited() && floor_.limited ? keep_rate(map, destination, packets) : packets;
     if (destination.port == kNoPort) distribute(snapshot, map, destination, rest);
     else load(snapshot, map, destination, destination.port, destination.legs.front(), rest);
   }
 }
 
-/// Those of the packets that the destination's rate has room for, and its duplicates, which never get as far. Copies are made of the others
+/// Those of the packets that the destination's rates have room for, and its duplicates, which never get as far. Copies are made of the others
 /// only for the account.
 template <class Observer>
 uint64_t Pipeline<Observer>::keep_rate(uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
   const uint64_t wanted = destination.keeps_duplicates ? packets : packets & ~floor_.bench.duplicates;
-  RateLimit& rate = *destination.limit;
+  RateLimit *const of_bytes = destination.limit.get(), *const of_packets = destination.packet_limit.get();
   uint64_t refused = 0;
   const auto keep = [&](uint64_t some, uint64_t now_ns) {
-    const uint64_t claimed = rate.claim(now_ns, bytes_of(some, destination.slice));
-    uint64_t sent = 0;
+    const uint64_t bytes = of_bytes ? of_bytes->claim(now_ns, bytes_of(some, destination.slice)) : UINT64_MAX;
+    const uint64_t count = of_packets ? of_packets->claim(now_ns, count_of(some)) : UINT64_MAX;
+    uint64_t sent = 0, passed = 0;
     each(some, [&](unsigned i) {
-      if (sent < claimed) sent += shaped_length(i, destination.slice);
+      if (sent < bytes && passed < count) sent += shaped_length(i, destination.slice), ++passed;
       else refused |= uint64_t{1} << i;
     });
-    rate.settle(claimed, sent);
+    if (of_bytes) of_bytes->settle(bytes, sent);
+    if (of_packets) of_packets->settle(count, passed);
   };
   const uint64_t now = this->now();
   if (floor_.replay_ns) each(wanted, [&](unsigned i) { keep(uint64_t{1} << i, time_of(i, now)); });

@@ -27,7 +27,8 @@ struct SnapshotDestination {
   Slice slice;
   bool keeps_duplicates = false;
   Priority priority = Priority::kNormal;
-  std::shared_ptr<RateLimit> limit;  ///< null: none
+  std::shared_ptr<RateLimit> limit, packet_limit;  ///< of bytes, of packets; null: none
+  [[nodiscard]] bool is_limited() const { return limit || packet_limit; }
   std::vector<uint32_t> legs;
 };
 

@@ -127,7 +127,7 @@ struct Tracer : Unwatched {
     TraceStep step{.kind = kDefaultDropped, .map = map.map};
     for (const ClassifierRule& rule : map.rules) {
       if (verdict != end && rule.index == verdict->rule) break;
-      step.missed.push_back({snapshot.rule_slots[rule.index], mismatches(rule.match, packet)});
+      step.missed.push_back({snapshot.rule_slots[rule.index], mismatches(*rule.match, packet)});
     }
     keep_nearest(step);
     if (verdict == end) add(i, std::move(step));

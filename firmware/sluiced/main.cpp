@@ -1,5 +1,6 @@
 // The data-plane daemon.
 #include <sched.h>
+#include <jemalloc/jemalloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@ constexpr unsigned kMostWorkers = 8;
 static_assert(kMostWorkers < sluice::PayloadScanner::kMostThreads);
 volatile bool stop = false;  // NOLINT: set by the signal handler
 }  // namespace
+
+/// One arena for all threads: what one change of many rules freed, the next one takes, whichever thread it is on.
+const char* malloc_conf = "narenas:1";
 
 int main(int argc, char** argv) {
   std::string control = "/run/sluice/control";

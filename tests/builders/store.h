@@ -32,8 +32,9 @@ struct Plane final : config::DataPlane {
   std::function<bool(const v1::Config&)> refuses = [](const v1::Config&) { return false; };
   uint64_t published = 0;
   config::Purpose purpose{};  ///< of the last preparation
-  Result<v1::Prepared> prepare(uint64_t, const std::string& bytes, config::Purpose wanted) override {
-    purpose = wanted;
+  std::string bytes;          ///< of its configuration
+  Result<v1::Prepared> prepare(uint64_t, const std::string& given, config::Purpose wanted) override {
+    purpose = wanted, bytes = given;
     v1::Config config;
     config.ParseFromString(bytes);
     if (refuses(config)) return Error{ErrorCode::kInvalid, "maps[0]", "is refused by the test"};

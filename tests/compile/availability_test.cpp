@@ -27,7 +27,7 @@ const char* const kBase = R"({
   "maps": [{"name": "m", "sources": {"ports": ["in1"], "port_groups": ["pg"], "tap_pairs": ["tp"]},
     "rules": [
       {"match": {"vlan": {"id": ["7"]}, "ip": {"src": ["10.0.0.0/8"]}, "l4": {}}, "action": "PASS"},
-      {"match": {"ip": {"dst_set": "as"}}, "action": "PASS"}, {"filter": "f", "action": "PASS"}], "destinations": [{"port": "t1", "operations": {"slice": {"length": 64}}}, {"tool_group": "tg"}]}]})";
+      {"match": {"ip": {"dst_set": "as"}}, "action": "PASS"}, {"filter": "f", "action": "PASS"}], "destinations": [{"port": "t1", "operations": {"slice": {"length": 64}, "rate_limit": "8000"}}, {"tool_group": "tg"}]}]})";
 
 /// Fields that people read and the engine need not know.
 const std::set<std::string> kForPeople = {"id", "name", "labels", "comment", "owner", "location", "contact"};
@@ -38,7 +38,7 @@ std::string describe(const compile::Compiled& c) {
   for (const auto& p : c.plan.ports)
     out << "port " << p.slot << ' ' << p.role << ' ' << p.device << ' ' << p.enabled << ' ' << p.mtu << ' ' << p.busy_poll << ' ' << p.buffer << '\n';
   for (const auto& s : c.snapshot->shapers)
-    if (s) out << "shaped to " << s->bits_per_second() << '\n';
+    if (s) out << "shaped to " << s->rate() << '\n';
   for (const auto& g : c.snapshot->groups) {
     out << "group";
     for (const auto m : g.members) out << ' ' << m;
@@ -53,7 +53,7 @@ std::string describe(const compile::Compiled& c) {
     out << "map " << m.consume << m.collector;
     for (const auto& d : m.destinations)
       out << " -> " << d.port << '/' << d.group << '/' << d.slice.length << static_cast<int>(d.slice.after) << d.keeps_duplicates
-          << static_cast<int>(d.priority) << (d.limit ? d.limit->bits_per_second() : 0);
+          << static_cast<int>(d.priority) << (d.limit ? d.limit->rate() + d.limit->burst_ns() : 0) << (d.packet_limit ? d.packet_limit->rate() + d.packet_limit->burst_ns() : 0);
     out << '\n';
   }
   const std::function<void(const RuleMatch&)> match = [&](const RuleMatch& asked) {
@@ -78,7 +78,7 @@ std::string describe(const compile::Compiled& c) {
   for (const auto& m : c.snapshot->classifier.maps()) {
     out << "classify " << m.ports << m.untagged << m.default_pass;
     for (const auto& r : m.vlans) out << " vlan" << r.from << '-' << r.to;
-    for (const auto& r : m.rules) out << "\n rule " << r.pass, match(r.match);
+    for (const auto& r : m.rules) out << "\n rule " << r.pass, match(*r.match);
   }
   return out.str();
 }

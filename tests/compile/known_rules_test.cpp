@@ -110,7 +110,7 @@ bool has_own_scanner(const Snapshot& snapshot) {
   const PayloadScanner* only = nullptr;
   for (const ClassifierMap& map : snapshot.classifier.maps())
     for (const ClassifierRule& rule : map.rules)
-      for (const Alternative& one : rule.match.alternatives)
+      for (const Alternative& one : rule.match->alternatives)
         if (one.remainder && one.remainder->scanner) {
           if (only && only != one.remainder->scanner.get()) return false;
           only = one.remainder->scanner.get();
@@ -153,7 +153,7 @@ TEST_CASE("known rules: any change ends as if all rules had been read") {
         CAPTURE(m);
         CAPTURE(r);
         const ClassifierRule &rule = is[m].rules[r], &wanted = must[m].rules[r];
-        CHECK(same(rule.match, wanted.match));
+        CHECK(same(*rule.match, *wanted.match));
         CHECK(rule.index == wanted.index);
         CHECK(rule.pass == wanted.pass);
       }
@@ -166,7 +166,7 @@ TEST_CASE("known rules: any change ends as if all rules had been read") {
     std::set<const Values*> values;
     for (const auto& map : is)
       for (const auto& rule : map.rules)
-        for (const auto& alternative : rule.match.alternatives)
+        for (const auto& alternative : rule.match->alternatives)
           for (const auto& criterion : alternative.criteria) values.insert(criterion.values.get());
     reused += static_cast<unsigned>(std::count_if(values.begin(), values.end(), [&](const Values* one) { return values_before.contains(one); }));
     values_before = std::move(values);
@@ -189,7 +189,7 @@ TEST_CASE("known rules: a large address set is one set for all rules, however of
     REQUIRE_MESSAGE(compiled, compiled.error().message);  // of 60 sets the bound of ranges would be reached
     std::set<const Values*> values;
     for (const auto& rule : compiled->snapshot->classifier.maps()[0].rules)
-      for (const auto& criterion : rule.match.alternatives[0].criteria) values.insert(criterion.values.get());
+      for (const auto& criterion : rule.match->alternatives[0].criteria) values.insert(criterion.values.get());
     CHECK(values.size() == 1);
   }
 }
@@ -219,6 +219,10 @@ TEST_CASE("wire: finds the fields of a number, and ends where the bytes are no m
   REQUIRE(rules.size() == 3);
   for (int r = 0; r < 3; ++r) CHECK(rules[static_cast<std::size_t>(r)] == map.rules(r).SerializeAsString());
   CHECK(wire_fields(bytes, 999).empty());
+  v1::Map without = map;
+  without.clear_rules();
+  CHECK(with_wire_fields(without.SerializeAsString(), v1::Map::kRulesFieldNumber, rules) == bytes);
+  CHECK(with_wire_fields("", 5, {"a", ""}) == std::string("\x2a\1a\x2a\0", 5));
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
     const auto whole = wire_fields(std::string_view(bytes).substr(0, cut), v1::Map::kRulesFieldNumber);
     for (std::size_t r = 0; r < 3; ++r) CHECK((whole.size() > r) == (cut >= static_cast<std::size_t>(rules[r].end() - bytes.data())));

@@ -25,6 +25,12 @@ std::vector<std::string> warnings(const std::string& rules) {
   return r->warnings;
 }
 
+std::string told(const compile::Shadows& shadows) {
+  std::string out = shadows.ended ? "ended " : "";
+  for (const auto& [rule, by] : shadows.rules) out += std::to_string(rule) + (by ? "<" + std::to_string(*by) : "!") + " ";
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("shadows: a rule that an earlier one makes unreachable is named with it, by their places in the map") {
@@ -69,8 +75,8 @@ TEST_CASE("shadows: of many unreachable rules a hundred are named") {
 TEST_CASE("shadows: rules that share one large set of addresses cost its ranges once") {
   auto set = std::make_shared<Values>();
   for (uint32_t i = 0; i < 100'000; ++i) set->numbers.push_back({Key{2 * i}, Key{2 * i}});
-  std::vector<ClassifierRule> rules(16'384);
-  for (auto& rule : rules) rule.match.alternatives.push_back({.criteria = {{.where = {.field = Field::kSrc}, .values = set}}});
+  std::vector<ClassifierRule> rules;
+  for (uint32_t r = 0; r < 16'384; ++r) rules.push_back({RuleMatch{{{{{{Field::kSrc}, set}}, nullptr}}}, r, true});
   std::size_t compared = 0;
   const compile::Shadows shadows = compile::find_shadows(rules, compared);
   CHECK_FALSE(shadows.ended);
@@ -109,7 +115,7 @@ TEST_CASE("shadows: random rules are hidden by exactly those that every value sa
       for (unsigned point = 0; point < (kValues + 1) * (kValues + 1) * (kValues + 1); ++point) {
         const std::array values{point % (kValues + 1), point / (kValues + 1) % (kValues + 1), point / (kValues + 1) / (kValues + 1)};
         bool in = true;
-        for (const Criterion& criterion : rule.match.alternatives.front().criteria)
+        for (const Criterion& criterion : rule.match->alternatives.front().criteria)
           for (unsigned f = 0; f < kAsked.size(); ++f)
             if (criterion.where.field == kAsked[f]) in &= values[f] < kValues && criterion.values->has(values[f], false);
         out.push_back(in);
@@ -136,6 +142,71 @@ TEST_CASE("shadows: random rules are hidden by exactly those that every value sa
     hidden += static_cast<unsigned>(expected.size());
   }
   CHECK(hidden > 100);
+}
+
+TEST_CASE("shadows: after a change of some rules the search that knows the others finds the same") {
+  const unsigned seed = std::random_device()();
+  MESSAGE("seed ", seed);
+  Random random(seed);
+  const auto below = [&random](unsigned n) { return static_cast<unsigned>(random() % n); };
+  const auto some_rule = [&] {
+    RuleMatch asked;
+    for (unsigned alternatives = below(8) == 0 ? 2 : 1; alternatives > 0; --alternatives) {
+      auto& one = asked.alternatives.emplace_back();
+      for (const Field field : {Field::kSrcPort, Field::kDstPort, Field::kTtl}) {
+        if (below(3) == 0) continue;
+        const unsigned from = below(6);
+        one.criteria.push_back({{field}, std::make_shared<const Values>(Values{{{from, std::min(from + below(4), 5U)}}, {}})});
+      }
+      if (below(10) == 0) one.criteria.push_back({{Field::kTtl}, std::make_shared<const Values>()});  // never
+      if (below(10) == 0) one.remainder = std::make_shared<const Remainder>();
+    }
+    return ClassifierRule(std::move(asked), 0, true);
+  };
+  std::vector<ClassifierRule> rules;
+  compile::Shadows known;
+  unsigned other = 0;
+  for (unsigned round = 0; round < 4000; ++round) {
+    std::vector<ClassifierRule> next = rules;
+    for (unsigned edits = 1 + below(3); edits > 0; --edits) {
+      const auto at = [&] { return next.begin() + static_cast<std::ptrdiff_t>(below(static_cast<unsigned>(next.size()))); };
+      if (next.empty() || (next.size() < 40 && below(4) == 0)) next.insert(next.empty() ? next.begin() : at(), some_rule());
+      else if (next.size() > 20 && below(4) == 0) next.erase(at());
+      else *at() = some_rule();
+    }
+    std::size_t compared = 0;
+    const auto anew = compile::find_shadows(next, compared), again = compile::find_shadows(next, compared, compile::KnownShadows{rules, known});
+    CAPTURE(round);
+    REQUIRE(told(again) == told(anew));
+    other += told(anew) != told(known);
+    rules = std::move(next), known = again;
+  }
+  CHECK(other > 1000);
+}
+
+TEST_CASE("shadows: where the search ends does not depend on what was known") {
+  const auto nested = [](uint32_t count) {  // each rule within the next
+    std::vector<ClassifierRule> rules;
+    for (uint32_t r = 0; r < count; ++r)
+      rules.push_back({RuleMatch{{{{{{Field::kSrcPort}, std::make_shared<const Values>(Values{{{10000 - r, 40000 + r}}, {}})}}, nullptr}}}, r, true});
+    return rules;
+  };
+  const auto from_nothing = [](const std::vector<ClassifierRule>& rules) {
+    std::size_t compared = 0;
+    return compile::find_shadows(rules, compared);
+  };
+  uint32_t most = 0;  // rules that are all compared
+  for (uint32_t step = 4096; step > 0; step /= 2)
+    if (!from_nothing(nested(most + step)).ended) most += step;
+  REQUIRE(most > 500);
+  REQUIRE(most < 8000);
+  for (const uint32_t before : {most / 2, most - 100, most}) {
+    const auto rules = nested(before), next = nested(before + 4);
+    const auto known = from_nothing(rules);
+    std::size_t compared = 0;
+    CAPTURE(before);
+    CHECK(told(compile::find_shadows(next, compared, compile::KnownShadows{rules, known})) == told(from_nothing(next)));
+  }
 }
 
 TEST_CASE("shadows: rules that ask twice about a field with many values cost no memory without end") {

@@ -32,7 +32,7 @@ struct History {
     store = std::move(*opened);
   }
   void commit(const Rows& rows) {
-    const auto number = store->commit(rows, {"ann", ""});
+    const auto number = store->commit(rows, config::digest(rows), {"ann", ""});
     REQUIRE_MESSAGE(number, number.error().message);
     all.push_back(rows);
     REQUIRE(*number == all.size() - 1);
@@ -203,7 +203,7 @@ TEST_CASE("change log: a power cut while a splice is written leaves the revision
       test::FailingDisk disk;
       history.reopen();
       disk.arm(test::Fault::kCut, operation);
-      acknowledged = static_cast<bool>(history.store->commit(one(numbered(1)), {"ann", ""}));
+      acknowledged = static_cast<bool>(history.store->commit(one(numbered(1)), config::digest(one(numbered(1))), {"ann", ""}));
       operations = disk.operations();
       history.store.reset();
     }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "config/proto_json.h"
 #include "config/resources.h"
@@ -136,4 +137,44 @@ TEST_CASE("resources: references are stored by id and shown by name, and referre
   CHECK(config::with_names(config).maps(0).sources().ports(0) == "in1");
   CHECK(config::referrers(config, config::find_collection("ports"), config.ports(0).id()) ==
         std::vector<std::string>{"maps/m (sources.ports[0])"});
+}
+
+TEST_CASE("resources: an empty name of a filter leads nowhere, and is no rule that matches everything") {
+  v1::Config config;
+  auto* map = config.add_maps();
+  map->set_name("m");
+  auto* rule = map->add_rules();
+  rule->set_action(v1::Action::PASS);
+  rule->set_filter("");
+  const auto completed = config::complete(config, {});
+  REQUIRE_FALSE(completed);
+  CHECK(completed.error().field_path == "maps[0].rules[0].filter");
+}
+
+TEST_CASE("resources: every reference that a rule can have is looked for in it") {
+  unsigned references = 0;
+  const std::function<void(v1::Rule&, google::protobuf::Message&)> fill = [&](v1::Rule& rule, google::protobuf::Message& at) {
+    const auto* type = at.GetDescriptor();
+    const auto* r = at.GetReflection();
+    for (int f = 0; f < type->field_count(); ++f) {
+      const auto* field = type->field(f);
+      if (config::limits_of(*field).has_refers_to()) {
+        CAPTURE(field->full_name());
+        if (field->is_repeated()) r->AddString(&at, field, "x");
+        else r->SetString(&at, field, "x");
+        CHECK(config::may_refer(rule));
+        if (!field->is_repeated()) r->SetString(&at, field, "");
+        if (!field->is_repeated() && r->HasField(at, field)) CHECK(config::may_refer(rule));  // there, and leads nowhere
+        r->ClearField(&at, field);
+        CHECK_FALSE(config::may_refer(rule));
+        ++references;
+      } else if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+        fill(rule, field->is_repeated() ? *r->AddMessage(&at, field) : *r->MutableMessage(&at, field));
+        r->ClearField(&at, field);
+      }
+    }
+  };
+  v1::Rule rule;
+  fill(rule, rule);
+  CHECK(references >= 4);
 }

@@ -139,6 +139,33 @@ TEST_CASE("draft: what a colleague did the same way is no conflict, and a remove
   CHECK(desk.configuration->drafts(kAnn)->size() == 1);
 }
 
+TEST_CASE("draft: a rule whose filter a colleague removed can be taken out of it again") {
+  Desk desk;
+  REQUIRE(desk.configuration->change({"bob", ""}, [](v1::Config& next) -> Result<void> {
+    auto* port = next.add_ports();
+    port->set_name("in1");
+    port->set_role(v1::PortRole::NETWORK);
+    auto* map = next.add_maps();
+    map->set_name("m");
+    map->mutable_sources()->add_ports("in1");
+    return {};
+  }));
+  REQUIRE(desk.edit([](v1::Config& next) -> Result<void> {
+    auto* rule = next.mutable_maps(0)->add_rules();
+    rule->set_filter("c");
+    rule->set_action(v1::Action::PASS);
+    return {};
+  }));
+  REQUIRE(desk.configuration->change({"bob", ""}, without_filter("c")));
+  CHECK_FALSE(desk.commit());
+  const auto mended = desk.edit([](v1::Config& next) -> Result<void> {
+    next.mutable_maps(0)->clear_rules();
+    return {};
+  });
+  REQUIRE_MESSAGE(mended, mended.error().field_path, ": ", mended.error().message);
+  REQUIRE(desk.commit());
+}
+
 TEST_CASE("draft: what the data plane refuses stays a draft, a wrong edit is refused at once, and a dry run leaves it") {
   Desk desk;
   REQUIRE(desk.edit(with_filter("a", "refused")));

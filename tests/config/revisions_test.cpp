@@ -75,10 +75,10 @@ TEST_CASE("store: what is committed is loaded again, in order, and every change 
   {
     auto store = config::Store::open(path);
     REQUIRE(store);
-    CHECK(*(*store)->commit(config::rows_of(first), {"ann", "begin"}) == 1);
+    CHECK(*(*store)->commit(config::rows_of(first), config::digest(config::rows_of(first)), {"ann", "begin"}) == 1);
     v1::Config second = first;
     second.mutable_maps()->SwapElements(0, 1);
-    CHECK(*(*store)->commit(config::rows_of(second), {"bob", "other order"}) == 2);
+    CHECK(*(*store)->commit(config::rows_of(second), config::digest(config::rows_of(second)), {"bob", "other order"}) == 2);
   }
   auto store = config::Store::open(path);
   REQUIRE(store);
@@ -136,6 +136,24 @@ TEST_CASE("configuration: nothing changes unless every step succeeds, and nothin
   REQUIRE(configuration.resume());
   CHECK(plane.purpose == config::Purpose::kResume);  // no device of today may refuse what was committed
   CHECK(plane.published == 2);
+}
+
+TEST_CASE("configuration: of an edit that is tried, refused or given up nothing is left for the next one") {
+  Appliance a;
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("x")));
+  CHECK_FALSE(a.configuration->change({"ann", ""}, [](v1::Config& c) -> Result<void> {
+    c.clear_ports();
+    return Error{ErrorCode::kInvalid, "ports", "changed my mind"};
+  }));
+  REQUIRE(a.configuration->change({"ann", ""}, comment_on("x", "1")));
+  CHECK(names(*a.configuration) == "x=1");
+  CHECK_FALSE(a.configuration->change({"ann", ""}, add_port("x")));  // its name is taken
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("tried"), {.dry_run = true}));
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("y")));
+  CHECK(names(*a.configuration) == "x=1 y");
+  REQUIRE(a.configuration->rollback({"ann", ""}, 1));
+  REQUIRE(a.configuration->change({"ann", ""}, add_port("z")));
+  CHECK(names(*a.configuration) == "x z");
 }
 
 TEST_CASE("revisions: a rollback brings back what was, ids included, as a new revision") {

@@ -187,6 +187,60 @@ TEST_CASE("rates: a destination gets what its limit allows, in packets' own orde
   CHECK(ledger.maps(0).destinations(1).copies().created().packets() == 200);
 }
 
+TEST_CASE("rates: a limit of packets lets so many through whatever their length, of two limits the narrower one decides, and the burst is what is asked for") {
+  const auto first_hundred = [](const std::string& operations, std::size_t length) {
+    Broker<> broker(R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}], "maps": [)" +
+                    map("m", "udp", R"({"port": "t1", "operations": {)" + operations + "}}") + "]}");
+    std::vector<std::size_t> got;
+    for (unsigned round = 0; round < 2; ++round, broker.pass_time(5 * kMs)) {
+      for (unsigned i = 0; i < 100; ++i) broker.ports["in1"]->arrive(packet(i, false, length));
+      broker.work();
+      got.push_back(broker.got("t1"));
+    }
+    const auto ledger = broker.ledger();
+    CHECK(ledger.unaccounted() == 0);
+    std::map<std::string, uint64_t> rest;
+    if (got.back() < 200) rest["rate_limit"] = 200 - got.back();
+    CHECK(dropped(ledger.maps(0).destinations(0).copies()) == rest);
+    return got;
+  };
+  using Got = std::vector<std::size_t>;
+  CHECK(first_hundred(R"("packet_rate_limit": "1000")", 1000) == Got{10, 15});
+  CHECK(first_hundred(R"("packet_rate_limit": "1000")", 60) == Got{10, 15});
+  CHECK(first_hundred(R"("packet_rate_limit": "1000", "limit_burst": 30)", 60) == Got{30, 35});
+  CHECK(first_hundred(R"("rate_limit": "8000000", "limit_burst": 1)", 1000) == Got{1, 2});
+  CHECK(first_hundred(R"("packet_rate_limit": "500", "rate_limit": "8000000")", 1000) == Got{5, 8});
+  CHECK(first_hundred(R"("packet_rate_limit": "2000", "rate_limit": "8000000")", 1000) == Got{10, 15});
+  CHECK(first_hundred(R"("packet_rate_limit": "18446744073709551615")", 60) == Got{100, 200});
+}
+
+TEST_CASE("rates: what one limit refuses the other is not charged for, for packets one by one and for a whole burst at once") {
+  const auto config = [](const std::string& operations) {
+    return R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}], "maps": [)" +
+           map("m", "udp", R"({"port": "t1", "operations": {)" + operations + "}}") + "]}";
+  };
+  Broker<> timed(config(R"("packet_rate_limit": "2000", "rate_limit": "8000000")"));
+  for (unsigned i = 0; i < 100; ++i) timed.ports["in1"]->arrive(packet(i, false, 1000));
+  timed.work();
+  CHECK(timed.got("t1") == 10);  // by its bits; ten packets are left
+  timed.pass_time(5 * kMs);
+  for (unsigned i = 0; i < 100; ++i) timed.ports["in1"]->arrive(packet(i, false, 60));
+  timed.work();
+  CHECK(timed.got("t1") == 30);  // ten more have come
+  // By the machine's clock, which goes on meanwhile.
+  Broker<> live(config(R"("packet_rate_limit": "20", "rate_limit": "80000", "limit_burst": 1000)"));
+  live.floor.replay_ns.reset();
+  const uint64_t begin = monotonic_ns();
+  for (unsigned i = 0; i < 15; ++i) live.ports["in1"]->arrive(packet(i, false, 1000));
+  live.work();
+  CHECK(live.got("t1") >= 10);
+  live.compiled.snapshot->maps[0].destinations[0].limit.reset();  // that of bits alone had refused
+  for (unsigned i = 0; i < 15; ++i) live.ports["in1"]->arrive(packet(i, false, 60));
+  live.work();
+  CHECK(live.got("t1") >= 20);
+  CHECK(live.got("t1") <= 20 + 20 * (monotonic_ns() - begin) / 1'000'000'000 + 1);
+}
+
 TEST_CASE("rates: a new revision that leaves a limit as it is gives nobody a new burst") {
   const auto limited = [](const std::string& comment) {
     return R"({"ports": [{"name": "in1", "role": "NETWORK"}, {"name": "t1", "role": "TOOL"}],

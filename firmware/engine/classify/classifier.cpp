@@ -4,6 +4,7 @@
 #include <bit>
 #include <map>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "engine/classify/kernel.h"
@@ -14,9 +15,14 @@ namespace sluice {
 struct AskingRow {
   uint32_t row;
   const Remainder* remainder;
-  std::map<Where, std::shared_ptr<const Values>> fields;  ///< what it asks, each field once
-  bool ports_implied;                                     ///< those that are the map's sources, no fewer
+  std::vector<Criterion> fields;  ///< what it asks, each field once, in their order: the port first
+  bool ports_implied;             ///< those that are the map's sources, no fewer
   [[nodiscard]] bool of_map_alone() const { return ports_implied && fields.size() == 1 && !remainder; }
+  [[nodiscard]] const Values* of(const Where& where) const {
+    for (const Criterion& one : fields)
+      if (one.where == where) return one.values.get();
+    return nullptr;
+  }
 };
 
 namespace {
@@ -30,14 +36,15 @@ Error too_large(std::size_t most_bytes) {
 
 /// Returns how many ranges had to be gone through.
 std::size_t add(const Criterion& criterion, AskingRow& out) {
-  auto& values = out.fields[criterion.where];
-  if (!values) {
-    values = criterion.values;
+  const auto at = std::lower_bound(out.fields.begin(), out.fields.end(), criterion.where,
+                                   [](const Criterion& one, const Where& where) { return one.where < where; });
+  if (at == out.fields.end() || at->where != criterion.where) {
+    out.fields.insert(at, criterion);
     return 0;
   }
   const auto size = [](const Values& v) { return v.numbers.size() + v.ipv6.size(); };
-  const std::size_t ranges = size(*values) + size(*criterion.values);
-  values = std::make_shared<const Values>(intersection(*values, *criterion.values));
+  const std::size_t ranges = size(*at->values) + size(*criterion.values);
+  at->values = std::make_shared<const Values>(intersection(*at->values, *criterion.values));
   return ranges;
 }
 
@@ -56,12 +63,11 @@ std::vector<uint32_t> neighbours(const std::vector<AskingRow>& askings, const st
   std::vector<std::vector<Place>> places(fields.size(), std::vector<Place>(askings.size()));
   for (std::size_t f = 0; f < fields.size(); ++f)
     for (std::size_t r = 0; r < askings.size(); ++r)
-      if (const auto found = askings[r].fields.find(fields[f]); found != askings[r].fields.end()) {
-        const Values& values = *found->second;
+      if (const Values* const values = askings[r].of(fields[f])) {
         places[f][r].asks = true;
-        places[f][r].v6 = values.numbers.empty();
-        if (!values.numbers.empty()) places[f][r].interval = values.numbers.front();
-        else if (!values.ipv6.empty()) places[f][r].interval = values.ipv6.front();
+        places[f][r].v6 = values->numbers.empty();
+        if (!values->numbers.empty()) places[f][r].interval = values->numbers.front();
+        else if (!values->ipv6.empty()) places[f][r].interval = values->ipv6.front();
       }
   std::vector<uint32_t> order(askings.size());
   std::iota(order.begin(), order.end(), 0U);
@@ -138,7 +144,7 @@ class Classifier::Rows {
     const ClassifierMap& map = out_.maps_[m];
     const auto sources = map.sources();
     for (const ClassifierRule& rule : map.rules)
-      for (const Alternative& alternative : rule.match.alternatives) {
+      for (const Alternative& alternative : rule.match->alternatives) {
         add_row(m, sources, alternative, rule.index, rule.pass);
         if (ranges_ > kMostRanges)
           return Error{ErrorCode::kExhausted, "maps",
@@ -154,9 +160,10 @@ class Classifier::Rows {
   void add_row(uint32_t m, const std::vector<Criterion>& sources, const Alternative& alternative, uint32_t rule, bool pass) {
     const auto row = static_cast<uint32_t>(out_.rows_.size());
     AskingRow& made = askings_.emplace_back(AskingRow{row, alternative.remainder.get(), {}, false});
+    made.fields.reserve(sources.size() + alternative.criteria.size());
     for (const Criterion& criterion : sources) ranges_ += add(criterion, made);
     for (const Criterion& criterion : alternative.criteria) ranges_ += add(criterion, made);
-    made.ports_implied = made.fields.at({Field::kPort}) == sources.front().values;
+    made.ports_implied = made.fields.front().values == sources.front().values;
     out_.rows_.push_back({rule, static_cast<uint16_t>(m), pass});
     out_.asks_upper_layer_ |= is_about_upper_layer(alternative);
     out_.remainders_.push_back(made.remainder);
@@ -191,10 +198,7 @@ void Classifier::plant_trees(std::vector<AskingRow>& askings, const Options& opt
   std::vector<CutRow> rows;
   for (const AskingRow& one : askings) {
     if (one.remainder) continue;
-    std::vector<Criterion> asks;
-    for (const auto& [where, values] : one.fields)
-      if (!one.ports_implied || where != Where{Field::kPort}) asks.push_back({where, values});
-    if (auto row = CutForest::row_of(one.row, asks)) rows.push_back(std::move(*row));
+    if (auto row = CutForest::row_of(one.row, std::span(one.fields).subspan(one.ports_implied ? 1 : 0))) rows.push_back(std::move(*row));
   }
   if (rows.size() < options.fewest_cut) return;
   std::vector<bool> taken(rows_.size());
@@ -209,7 +213,7 @@ Result<void> Classifier::make_dimensions(const std::vector<AskingRow>& askings, 
   // Fields whose rules tell most values apart first: they leave fewest blocks to look at.
   std::map<Where, std::map<const Values*, uint32_t>> asked;
   for (const AskingRow& one : askings)
-    for (const auto& [where, values] : one.fields) ++asked[where][values.get()];
+    for (const Criterion& ask : one.fields) ++asked[ask.where][ask.values.get()];
   std::vector<Where> fields;
   for (const auto& [where, values] : asked) fields.push_back(where);
   std::stable_sort(fields.begin(), fields.end(), [&](const Where& a, const Where& b) { return asked[a].size() > asked[b].size(); });
@@ -231,8 +235,7 @@ Result<void> Classifier::make_dimensions(const std::vector<AskingRow>& askings, 
     std::vector<Dimension::Ask> asks;
     std::vector<uint64_t> silent(layout_.blocks());
     for (uint32_t bit = 0; bit < order.size(); ++bit) {
-      const auto& asking = askings[order[bit]].fields;
-      if (const auto found = asking.find(where); found != asking.end()) asks.push_back({bit, found->second.get()});
+      if (const Values* const values = askings[order[bit]].of(where)) asks.push_back({bit, values});
       else silent[bit / 64] |= uint64_t{1} << bit % 64;
     }
     auto dimension = Dimension::make(where, asks, silent, layout_, most_bytes - bytes, simd_);

@@ -32,9 +32,12 @@ struct Verdict {
 };
 
 struct ClassifierRule {
-  RuleMatch match;
-  uint32_t index = 0;  ///< position in Snapshot::rule_slots
-  bool pass = false;
+  ClassifierRule(std::shared_ptr<const RuleMatch> asked, uint32_t at, bool passes) : match(std::move(asked)), index(at), pass(passes) {}
+  ClassifierRule(RuleMatch asked, uint32_t at, bool passes) : ClassifierRule(std::make_shared<const RuleMatch>(std::move(asked)), at, passes) {}
+
+  std::shared_ptr<const RuleMatch> match;  ///< not null; a revision that leaves the rule as it is shares it
+  uint32_t index;                          ///< position in Snapshot::rule_slots
+  bool pass;
 };
 
 /// What of a map decides whether a packet is looked at, and the rules in order.

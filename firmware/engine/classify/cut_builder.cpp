@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -62,26 +63,40 @@ class CutForest::Builder {
   [[nodiscard]] const std::set<uint32_t>& evicted() const { return evicted_; }
 
  private:
-  uint64_t slot(const std::vector<uint32_t>& ids, unsigned depth) {
+  uint64_t slot(std::span<const uint32_t> ids, unsigned depth) {
+    if (ids.empty()) return Slot::leaf(0, 0);
     if (const auto known = leaves_.find(ids); known != leaves_.end()) return known->second;
     std::optional<Cut> cut;
     const bool room = out_.blocks_.size() < 4 * rows_.size() + kSpare && out_.slots_.size() < 16 * rows_.size() + kSpare;
     if (ids.size() > kFewRows && depth < kMostDepth && room) cut = best_cut(ids);
-    if (!cut) return leaves_.emplace(ids, leaf(ids)).first->second;
-    std::vector<std::vector<uint32_t>> children(cut->children());
-    for (const uint32_t id : ids) cut->each(rows_[id].bounds[cut->number], [&](uint32_t child) { children[child].push_back(id); });
+    if (!cut) {
+      std::vector<uint32_t> of_leaf(ids.begin(), ids.end());
+      const uint64_t made = leaf(of_leaf);
+      return leaves_.emplace(std::move(of_leaf), made).first->second;
+    }
+    // The children's rows, one child after the other.
+    std::vector<std::size_t> ends(cut->children());
+    const auto each = [&](auto&& f) {
+      for (const uint32_t id : ids) cut->each(rows_[id].bounds[cut->number], [&](uint32_t child) { f(id, child); });
+    };
+    each([&](uint32_t, uint32_t child) { ++ends[child]; });
+    std::partial_sum(ends.begin(), ends.end(), ends.begin());
+    std::vector<uint32_t> of_children(ends.back());
+    for (uint32_t child = cut->children(); child-- > 1;) ends[child] = ends[child - 1];  // where each begins
+    ends[0] = 0;
+    each([&](uint32_t id, uint32_t child) { of_children[ends[child]++] = id; });
     const auto base = static_cast<uint32_t>(out_.slots_.size());
     out_.slots_.resize(base + cut->children());
     for (uint32_t child = 0; child < cut->children(); ++child) {
-      const uint64_t made = slot(children[child], depth + 1);
+      const std::size_t begin = child == 0 ? 0 : ends[child - 1];
+      const uint64_t made = slot(std::span(of_children).subspan(begin, ends[child] - begin), depth + 1);
       out_.slots_[base + child] = made;
-      children[child] = {};
     }
     return Slot::node(base, cut->number, cut->shift, cut->width);
   }
 
   /// Rows that all children have together.
-  double copies(const std::vector<uint32_t>& ids, const Cut& cut) const {
+  double copies(std::span<const uint32_t> ids, const Cut& cut) const {
     double sum = 0;
     for (const uint32_t id : ids) {
       const auto& bounds = rows_[id].bounds[cut.number];
@@ -124,7 +139,7 @@ class CutForest::Builder {
     return compared / copies + kPerCopy * blocks / (n / kRowsOfBlock);
   }
 
-  std::optional<Cut> best_cut(const std::vector<uint32_t>& ids) {
+  std::optional<Cut> best_cut(std::span<const uint32_t> ids) {
     std::vector<uint32_t> sample;
     const std::size_t step = std::max<std::size_t>(1, ids.size() / kSample);
     // Scattered: rules often alternate in kind.
@@ -165,7 +180,6 @@ class CutForest::Builder {
   }
 
   uint64_t leaf(std::vector<uint32_t> ids) {
-    if (ids.empty()) return Slot::leaf(0, 0);
     evict(ids);
     const auto first = static_cast<uint32_t>(out_.blocks_.size());
     for (std::size_t at = 0; at < ids.size(); at += kRowsOfBlock) {
@@ -214,13 +228,18 @@ class CutForest::Builder {
   CutForest& out_;
   const std::vector<CutRow>& rows_;
   struct Hash {
-    std::size_t operator()(const std::vector<uint32_t>& ids) const {
+    using is_transparent = void;
+    std::size_t operator()(std::span<const uint32_t> ids) const {
       uint64_t hash = ids.size();
       for (const uint32_t id : ids) hash = (hash ^ id) * 0x9E3779B97F4A7C15U + (hash >> 29);
       return hash;
     }
   };
-  std::unordered_map<std::vector<uint32_t>, uint64_t, Hash> leaves_;
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(std::span<const uint32_t> a, std::span<const uint32_t> b) const { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+  };
+  std::unordered_map<std::vector<uint32_t>, uint64_t, Hash, Equal> leaves_;
   std::vector<int32_t> counts_;
   std::set<uint32_t> evicted_;
 };
@@ -235,7 +254,7 @@ const Interval* only_range(const Criterion& ask, bool& v6) {
   return v6 ? values.ipv6.data() : values.numbers.data();
 }
 
-const Criterion* find(const std::vector<Criterion>& asks, Field field) {
+const Criterion* find(std::span<const Criterion> asks, Field field) {
   for (const Criterion& ask : asks)
     if (ask.where == Where{field}) return &ask;
   return nullptr;
@@ -261,8 +280,8 @@ void plant_few_together(std::array<std::vector<uint32_t>, CutForest::kTrees>& tr
 
 }  // namespace
 
-std::unique_ptr<CutRow> CutForest::row_of(uint32_t row, const std::vector<Criterion>& asks) {
-  auto out = std::make_unique<CutRow>();
+std::optional<CutRow> CutForest::row_of(uint32_t row, std::span<const Criterion> asks) {
+  std::optional<CutRow> out(std::in_place);
   out->row = row;
   std::optional<bool> family;
   for (const Field field : {Field::kSrc, Field::kDst}) {
@@ -270,14 +289,14 @@ std::unique_ptr<CutRow> CutForest::row_of(uint32_t row, const std::vector<Criter
     if (!ask) continue;
     bool v6 = false;
     const Interval* const range = only_range(*ask, v6);
-    if (!range || (family && *family != v6)) return nullptr;
+    if (!range || (family && *family != v6)) return std::nullopt;
     family = v6;
     if (v6) (field == Field::kSrc ? out->src6 : out->dst6) = *range;
     else
       out->bounds[field == Field::kSrc ? CutKey::kSrc : CutKey::kDst] = {static_cast<uint32_t>(range->from),
                                                                          static_cast<uint32_t>(range->to)};
   }
-  if (!family) return nullptr;
+  if (!family) return std::nullopt;
   out->v6 = *family;
   for (const Criterion& ask : asks) {
     if (ask.where == Where{Field::kSrc} || ask.where == Where{Field::kDst}) continue;

@@ -9,8 +9,9 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "engine/classify/match.h"
@@ -65,7 +66,7 @@ class CutForest {
   CutForest(std::vector<CutRow>& rows, Simd simd);
 
   /// What the trees know of a row; nothing: it is not for them. asks: each field once.
-  [[nodiscard]] static std::unique_ptr<CutRow> row_of(uint32_t row, const std::vector<Criterion>& asks);
+  [[nodiscard]] static std::optional<CutRow> row_of(uint32_t row, std::span<const Criterion> asks);
 
   [[nodiscard]] bool empty() const { return blocks_.empty(); }
   [[nodiscard]] std::size_t bytes() const;

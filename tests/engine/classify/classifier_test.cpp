@@ -102,7 +102,7 @@ std::vector<Verdict> plain(const std::vector<ClassifierMap>& maps, const PacketV
   for (const auto& map : maps) {
     const auto sources = map.sources();
     if (!std::all_of(sources.begin(), sources.end(), [&](const Criterion& c) { return holds(c, packet); })) continue;
-    const auto first = std::find_if(map.rules.begin(), map.rules.end(), [&](const auto& rule) { return matches(rule.match, packet); });
+    const auto first = std::find_if(map.rules.begin(), map.rules.end(), [&](const auto& rule) { return matches(*rule.match, packet); });
     if (first != map.rules.end()) out.push_back({map.map, first->index, first->pass});
     else if (map.default_pass) out.push_back({map.map, kNoRule, true});
   }
@@ -276,7 +276,7 @@ TEST_CASE("classifier: sets of rules of every size of the summary, sparse and de
     for (unsigned i = 0; i < 64; ++i) {
       const unsigned r = below(random, rows);
       const auto address = [&](unsigned criterion) {
-        const auto n = static_cast<uint32_t>(map.rules[r].match.alternatives[0].criteria[criterion].values->numbers.front().from);
+        const auto n = static_cast<uint32_t>(map.rules[r].match->alternatives[0].criteria[criterion].values->numbers.front().from);
         return std::to_string(n >> 24) + "." + std::to_string(n >> 16 & 255) + "." + std::to_string(n >> 8 & 255) + "." +
                std::to_string(n & 255);
       };
