@@ -1,5 +1,7 @@
 #include "compile/compile.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <future>
 #include <map>
@@ -22,6 +24,10 @@ enum class MapTurn { kNormal, kCollector, kDisabled };
 MapTurn turn_of(const v1::Map& map) {
   if (map.has_enabled() && !map.enabled()) return MapTurn::kDisabled;
   return map.kind() == v1::MapKind::COLLECTOR ? MapTurn::kCollector : MapTurn::kNormal;
+}
+
+bool has_remainder(const RuleMatch& match) {
+  return std::any_of(match.alternatives.begin(), match.alternatives.end(), [](const Alternative& one) { return one.remainder != nullptr; });
 }
 
 /// One compilation. Members fill in the snapshot and the plan, collection by collection.
@@ -291,26 +297,36 @@ class Compilation {
   Result<void> rules(const v1::Map& map, int map_place, MapPlan& plan, ClassifierMap& out) {
     CountedRules counted{map.name(), {}};
     std::vector<KnownRules::Made> made;
+    made.reserve(static_cast<std::size_t>(map.rules_size()));
+    plan.rules.reserve(made.capacity()), out.rules.reserve(made.capacity());
     KnownRules::Side a, b;
     for (const auto& pair : map.sources().tap_pairs()) a.set(sides_.at(pair).first), b.set(sides_.at(pair).second);
     matches_.begin_map(a, b);
-    auto known = known_rules_.from(before_, map_place, a, b);
     for (int i = 0; i < map.rules_size(); ++i) {
-      const auto& rule = map.rules(i);
-      const auto before = static_cast<std::size_t>(i) < known.size() ? std::move(known[static_cast<std::size_t>(i)]) : KnownRules::Rule();
       const Place place = [map_place, i] { return indexed(indexed("maps", map_place) + ".rules", i); };
-      if (rule.action() == v1::Action::UNSPECIFIED) return invalid(place() + ".action", "must be PASS or DROP");
-      auto asked = matches_.of_rule(rule, before.match, place);
-      if (!asked) return asked.error();
-      const auto slot = before.match ? rule_slots_.of(rule.id(), before.slot) : rule_slots_.of(rule.id());
+      auto known = known_rules_.from(before_, map_place, i, a, b);
+      const bool is_known = known.match != nullptr;
+      bool enabled = true;  // a known one is
+      v1::Rule left;
+      if (!is_known) {
+        const v1::Rule& rule = known_rules_.was_left(map_place, i) ? left = known_rules_.read_rule(map_place, i) : map.rules(i);
+        if (rule.action() == v1::Action::UNSPECIFIED) return invalid(place() + ".action", "must be PASS or DROP");
+        auto asked = matches_.of_rule(rule, place);
+        if (!asked) return asked.error();
+        known = {std::move(*asked), {}, 0, rule.id(), rule.action() == v1::Action::PASS};
+        known.size = matches_.size_of(*known.match);
+        enabled = !rule.has_enabled() || rule.enabled();
+      }
+      if (auto r = matches_.within_bounds(known.size, place); !r) return r;
+      std::string id(known.id);
+      const auto slot = is_known ? rule_slots_.of(id, known.slot) : rule_slots_.of(id);
       if (!slot)
         return Error{ErrorCode::kExhausted, place(), "no more than " + std::to_string(kMaxSlots.rules) + " rules in all maps together"};
-      const bool pass = rule.action() == v1::Action::PASS;
-      plan.rules.push_back({rule.id(), *slot, pass});
-      made.push_back({kNoRule, *slot});
-      if (rule.has_enabled() && !rule.enabled()) continue;
+      plan.rules.push_back({std::move(id), *slot, known.pass});
+      made.push_back({kNoRule, *slot, known.size, known.pass, enabled && (is_known || !has_remainder(*known.match))});
+      if (!enabled) continue;
       made.back().place = static_cast<uint32_t>(out.rules.size());
-      out.rules.emplace_back(std::move(*asked), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), pass);
+      out.rules.emplace_back(std::move(known.match), static_cast<uint32_t>(out_.snapshot->rule_slots.size()), known.pass);
       out_.snapshot->rule_slots.push_back(*slot);
       counted.numbers.push_back(i + 1);
     }
@@ -407,42 +423,24 @@ const PortPlan* Plan::port(PortSlot slot) const {
   return found == ports.end() ? nullptr : &*found;
 }
 
-Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision, std::string_view bytes) {
-  rate_limits_.forget_unused();
-  KnownRules known(config, bytes, known_rules_);
-  auto compiled = Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_, known_rules_, known).run(revision);
-  if (compiled && !bytes.empty()) known_rules_ = std::move(known);
+Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) {
+  KnownRules nothing;
+  return compile(config, revision, nothing);
+}
+
+Result<Compiled> Compiler::compile(std::string_view bytes, uint64_t revision) {
+  google::protobuf::Arena arena;  // a configuration is hundreds of thousands of small parts, and gone after this
+  auto& config = *google::protobuf::Arena::CreateMessage<v1::Config>(&arena);
+  KnownRules known(bytes, known_rules_);
+  if (!known.read(config)) return Error{ErrorCode::kInternal, "", "the configuration cannot be read"};
+  auto compiled = compile(config, revision, known);
+  if (compiled) known_rules_ = std::move(known);
   return compiled;
 }
 
-std::vector<Compiler::Retired> Compiler::retired(const Plan& in_force) const {
-  std::vector<bool> ports(ports_.used()), legs(legs_.used()), maps(maps_.used()), rules(rules_.used());
-  for (const auto& port : in_force.ports) ports[port.slot] = true;
-  for (const auto& map : in_force.maps) {
-    maps[map.slot] = true;
-    for (const auto& rule : map.rules) rules[rule.slot] = true;
-    for (const auto& destination : map.destinations)
-      for (const auto& leg : destination.legs) legs[leg.slot] = true;
-  }
-  std::vector<Retired> out;
-  for (const auto& [key, slot] : legs_.not_in(legs)) {
-    const PortSlot port = leg_ports_[slot];
-    out.push_back({Retired::Kind::kLeg, key, slot, port == kNoPort ? kRetiredWithoutPort : port});
-  }
-  // Legs before ports: a removed port's retired legs move on once nothing of its own is left.
-  for (const auto& [key, slot] : ports_.not_in(ports)) out.push_back({Retired::Kind::kPort, key, slot, kRetiredPort});
-  for (const auto& [key, slot] : maps_.not_in(maps)) out.push_back({Retired::Kind::kMap, key, slot, 0});
-  for (const auto& [key, slot] : rules_.not_in(rules)) out.push_back({Retired::Kind::kRule, key, slot, 0});
-  return out;
-}
-
-void Compiler::release(const Retired& r) {
-  switch (r.kind) {
-    case Retired::Kind::kLeg: return legs_.release(r.key);
-    case Retired::Kind::kPort: return ports_.release(r.key);
-    case Retired::Kind::kMap: return maps_.release(r.key);
-    case Retired::Kind::kRule: return rules_.release(r.key);
-  }
+Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision, KnownRules& known) {
+  rate_limits_.forget_unused();
+  return Compilation(config, ports_, legs_, maps_, rules_, leg_ports_, rate_limits_, scanner_, known_rules_, known).run(revision);
 }
 
 }  // namespace sluice::compile

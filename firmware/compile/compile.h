@@ -86,9 +86,10 @@ inline constexpr PortSlot kRetiredPort = kMaxPorts - 1;
 class Compiler {
  public:
   /// Requires ids and defaults to be filled in and references to be ids (config::complete does that).
-  /// bytes: the same configuration's, as it came; rules that were the same in the configuration before, of which the bytes were given too,
-  /// are not read again. Empty: all rules are read.
-  [[nodiscard]] Result<Compiled> compile(const v1::Config& config, uint64_t revision, std::string_view bytes = {});
+  [[nodiscard]] Result<Compiled> compile(const v1::Config& config, uint64_t revision);
+  /// A configuration as it came. Rules that were the same in the one that came before are not read again. Errors: also kInternal, that the
+  /// bytes are no configuration's.
+  [[nodiscard]] Result<Compiled> compile(std::string_view bytes, uint64_t revision);
 
   /// A slot whose owner is no longer configured. Its account may be folded into slot `into` (legs and ports) or cleared (maps and
   /// rules) once nothing of it is in flight; then release() gives the slot back.
@@ -103,6 +104,8 @@ class Compiler {
   void release(const Retired& retired);
 
  private:
+  Result<Compiled> compile(const v1::Config& config, uint64_t revision, KnownRules& known);
+
   Slots ports_{0, kRetiredPort};
   Slots legs_{kReservedLegs, kMaxSlots.legs};
   Slots maps_{0, kMaxSlots.maps};
@@ -110,7 +113,7 @@ class Compiler {
   std::vector<PortSlot> leg_ports_;  ///< by leg slot
   RateLimits rate_limits_;
   std::shared_ptr<const PayloadScanner> scanner_;
-  KnownRules known_rules_;  ///< of the last configuration whose bytes were given
+  KnownRules known_rules_;  ///< of the last configuration that came as bytes
 };
 
 }  // namespace sluice::compile

@@ -23,21 +23,17 @@ void Matches::begin_map(const std::bitset<kMaxPorts>& a, const std::bitset<kMaxP
   filters_of_map_.clear();
 }
 
-Result<std::shared_ptr<const RuleMatch>> Matches::of_rule(const v1::Rule& rule, std::shared_ptr<const RuleMatch> known, const Place& place) {
-  if (!known) {
-    auto asked = rule.filter().empty() ? compile_match(rule.match(), [&place] { return place() + ".match"; }, context_)
-                                       : named(rule.filter(), place() + ".filter");
-    if (!asked) return asked.error();
-    known = std::make_shared<const RuleMatch>(std::move(*asked));
-  }
-  if (auto r = within_bounds(*known, place); !r) return r.error();
-  return known;
+Result<std::shared_ptr<const RuleMatch>> Matches::of_rule(const v1::Rule& rule, const Place& place) {
+  auto asked = rule.filter().empty() ? compile_match(rule.match(), [&place] { return place() + ".match"; }, context_)
+                                     : named(rule.filter(), place() + ".filter");
+  if (!asked) return asked.error();
+  return std::make_shared<const RuleMatch>(std::move(*asked));
 }
 
 Result<RuleMatch> Matches::of_filter(const std::string& id, const std::string& path) {
   auto asked = named(id, path);
   if (!asked) return asked;
-  if (auto r = within_bounds(*asked, [&path] { return path; }); !r) return r.error();
+  if (auto r = within_bounds(size_of(*asked), [&path] { return path; }); !r) return r.error();
   return asked;
 }
 
@@ -50,12 +46,16 @@ Result<RuleMatch> Matches::named(const std::string& id, const std::string& path)
   return made;
 }
 
-/// Keeps what all ask for within bounds while it is made: a few bytes of a configuration can ask for thousands of ranges.
-Result<void> Matches::within_bounds(const RuleMatch& asked, const Place& place) {
-  alternatives_ += asked.alternatives.size();
+Matches::Size Matches::size_of(const RuleMatch& asked) const {
+  Size out{static_cast<uint32_t>(asked.alternatives.size()), 0};
   for (const Alternative& alternative : asked.alternatives)
     for (const Criterion& criterion : alternative.criteria)
-      if (!shared_.contains(criterion.values.get())) ranges_ += criterion.values->numbers.size() + criterion.values->ipv6.size();
+      if (!shared_.contains(criterion.values.get())) out.ranges += criterion.values->numbers.size() + criterion.values->ipv6.size();
+  return out;
+}
+
+Result<void> Matches::within_bounds(const Size& size, const Place& place) {
+  alternatives_ += size.alternatives, ranges_ += size.ranges;
   if (alternatives_ > Classifier::kMostRows)
     return Error{ErrorCode::kExhausted, place(),
                  "with this one the rules have more than " + std::to_string(Classifier::kMostRows) + " alternatives together"};

@@ -84,4 +84,10 @@ std::vector<std::string> oversubscriptions(const Compiled& compiled, const LinkS
   return out;
 }
 
+std::string burst_warning(unsigned fullest) {
+  if (fullest < 50) return "";
+  return "bursts of the last ten minutes filled a queue of it to " + std::to_string(fullest) +
+         " %: what does not fit is dropped. Give the port a larger buffer, or send it less";
+}
+
 }  // namespace sluice::compile

@@ -16,4 +16,7 @@ using LinkSpeed = std::function<uint64_t(const PortPlan&)>;
 /// speed nobody knows carry nothing here; filters and rules are taken to pass everything.
 [[nodiscard]] std::vector<std::string> oversubscriptions(const Compiled& compiled, const LinkSpeed& speed_of);
 
+/// Of a tool port whose fullest queue had so many percent of what it may hold; empty: less than half of it was needed.
+[[nodiscard]] std::string burst_warning(unsigned fullest);
+
 }  // namespace sluice::compile

@@ -238,6 +238,15 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
       case Kind::kNoSource: say("classify", v1::Outcome::NO_SOURCE, "the port or the VLAN is not among the map's sources"); break;
       case Kind::kHidden: say("select", v1::Outcome::HIDDEN, "hidden: an earlier map that consumes has taken it"); break;
       case Kind::kUnmatched: say("select", v1::Outcome::UNMATCHED, "no map passes it: unmatched"); break;
+      case Kind::kLimited: {
+        if (step.port == kNoPort) line->set_tool_group(plan.groups[step.group].name);
+        line->set_rate_limit(step.bit_limit);
+        line->set_packet_rate_limit(step.packet_limit);
+        std::string limits = step.bit_limit ? std::to_string(step.bit_limit) + " bits" : "";
+        if (step.packet_limit) limits += (limits.empty() ? "" : " and ") + std::to_string(step.packet_limit) + " packets";
+        say("limit", v1::Outcome::LIMITED, "this destination gets no more than " + limits + " a second; what is more is dropped");
+        break;
+      }
       case Kind::kDistributed:
         line->set_tool_group(plan.groups[step.group].name);
         say("distribute", v1::Outcome::PICKED,
@@ -251,9 +260,14 @@ v1::Explanation report_trace(const Plan& plan, std::span<const TraceStep> steps)
         break;
       case Kind::kQueued:
         line->set_bytes(step.length);
+        line->set_priority(step.priority == Priority::kHigh  ? v1::Priority::HIGH
+                           : step.priority == Priority::kLow ? v1::Priority::LOW
+                                                             : v1::Priority::NORMAL);
         say("send", v1::Outcome::SENT,
-            step.length < length ? "a copy goes out of this port, sliced to " + std::to_string(step.length) + " bytes"
-                                 : "a copy goes out of this port");
+            std::string("a copy goes out of this port") + (step.length < length ? ", sliced to " + std::to_string(step.length) + " bytes" : "") +
+                (step.priority == Priority::kHigh  ? ", before others where they wait"
+                 : step.priority == Priority::kLow ? ", behind others where they wait"
+                                                   : ""));
         out.add_delivered_to(port_name(step.port));
         break;
     }

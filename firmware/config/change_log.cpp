@@ -106,7 +106,8 @@ void ChangeLog::write(int64_t revision, const Rows& before, const Rows& after) {
     log.clearBindings();
     SQLite::bind(log, revision, key.first, key.second);
     if (was) log.bind(4, was->position), bind_blob(log, 8, splice ? splice->before : was->body);
-    if (is) log.bind(5, is->position), bind_blob(log, 9, splice ? splice->after : is->body);
+    if (is) log.bind(5, is->position);
+    if (splice) bind_blob(log, 9, splice->after);  // a whole one is found in the resource, or as what the next whole one was before
     if (splice) log.bind(6, static_cast<int64_t>(splice->head)), log.bind(7, static_cast<int64_t>(splice->tail));
     log.exec();
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/wire.h"
@@ -92,21 +93,39 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
 }
 
 Configuration::Forms Configuration::forms_of(v1::Config config, Rows rows) {
-  Forms out{std::move(rows), {}, std::make_shared<const v1::Config>(with_names(std::move(config))), {}, nullptr};
+  Forms out{std::move(rows), {}, spares_.share(with_names(std::move(config))), {}, nullptr};
   out.named_maps = map_bytes(*out.named);
   return out;
 }
 
 /// The same of a configuration that was changed from the one in force.
-Configuration::Forms Configuration::changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed) const {
-  const auto named = std::make_shared<v1::Config>(with_names(std::move(config)));
+Configuration::Forms Configuration::changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed) {
+  v1::Config named = with_names(std::move(config));
   MapBytes maps;
-  for (int i = 0; i < named->maps_size(); ++i) {
-    auto& map = *named->mutable_maps(i);
+  for (int i = 0; i < named.maps_size(); ++i) {
+    auto& map = *named.mutable_maps(i);
     const auto was = in_force_.named_maps.find(map.id());
     maps[map.id()] = changed.bytes_of_map(map, i, was == in_force_.named_maps.end() ? std::string_view() : was->second);
   }
-  return {std::move(rows), {}, named, std::move(maps), nullptr};
+  return {std::move(rows), {}, spares_.share(std::move(named)), std::move(maps), nullptr};
+}
+
+/// Of what was in force before, if nobody reads it any more.
+std::unique_ptr<v1::Config> Configuration::spare_of(const Forms& forms) {
+  Forms gone = std::exchange(gone_, {});
+  auto out = spares_.take_back(std::move(gone.named));
+  if (!out) return std::make_unique<v1::Config>(*forms.named);
+  make_equal(*out, gone.named_maps, *forms.named, forms.named_maps);
+  return out;
+}
+
+/// What a change was to put in force came to nothing: its copies serve the next one.
+void Configuration::give_up(Forms forms) {
+  if (forms.spare) {
+    make_equal(*forms.spare, forms.named_maps, *in_force_.named, in_force_.named_maps);
+    in_force_.spare = std::move(forms.spare);
+  }
+  gone_ = std::move(forms);
 }
 
 /// bytes_of() a configuration with references by id that was changed from the one in force.
@@ -192,20 +211,25 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
   auto preparing = std::async(std::launch::async | std::launch::deferred, [this, &bytes, what = options.dry_run ? Purpose::kTry : purpose] {
     return data_plane_.prepare(newest_ + 1, bytes, what);
   });
-  gone_ = Forms();
   Forms forms = changed_forms_of(std::move(next), std::move(rows), changed);
   auto changes = diff(*in_force_.named, *forms.named, changed);
   if (!options.dry_run) {
     forms.digest = digest(forms.rows);
-    forms.spare = std::make_unique<v1::Config>(*forms.named);
+    forms.spare = spare_of(forms);
   }
   const auto prepared = preparing.get();
-  if (!prepared) return prepared.error();
+  if (!prepared) {
+    if (!options.dry_run) give_up(std::move(forms));
+    return prepared.error();
+  }
   Outcome outcome{revision_, true, {prepared->warnings().begin(), prepared->warnings().end()}, std::move(changes), prepared->cost()};
   if (options.dry_run) return outcome;
 
   const auto committed = store_.commit(forms.rows, forms.digest, author, options.confirm_s, undone);
-  if (!committed) return committed.error();
+  if (!committed) {
+    give_up(std::move(forms));
+    return committed.error();
+  }
   std::swap(in_force_, forms);
   outcome.revision = revision_ = newest_ = *committed;
   fallen_back_.clear();

@@ -14,6 +14,7 @@
 #include "config/changed_rules.h"
 #include "config/data_plane.h"
 #include "config/diff.h"
+#include "config/spare.h"
 #include "config/store.h"
 #include "sluice/v1/config.pb.h"
 
@@ -134,11 +135,13 @@ class Configuration {
     std::string digest;                                                              ///< of rows; empty: nobody asked for it
     std::shared_ptr<const v1::Config> named = std::make_shared<const v1::Config>();  ///< references by name
     MapBytes named_maps;                                                             ///< of `named`
-    /// A copy of `named` for the next change, which so does not wait until 16,384 rules are copied. Null: it was taken.
+    /// A copy of `named` for the next change. Null: it was taken.
     std::unique_ptr<v1::Config> spare;
   };
-  static Forms forms_of(v1::Config config, Rows rows);
-  Forms changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed) const;
+  Forms forms_of(v1::Config config, Rows rows);
+  Forms changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed);
+  std::unique_ptr<v1::Config> spare_of(const Forms& forms);
+  void give_up(Forms forms);
   std::string bytes_of_changed(v1::Config& config, const ChangedRules& changed) const;
   v1::Config take_copy(const ChangeOptions& options);
   void wait_for_confirmation(uint64_t revision, std::chrono::nanoseconds left);
@@ -150,7 +153,8 @@ class Configuration {
   uint64_t revision_ = 0;  ///< in force
   uint64_t newest_ = 0;    ///< in the store; more than revision_: degraded
   Forms in_force_;
-  Forms gone_;  ///< what was in force before: freed when nobody waits
+  Forms gone_;     ///< what was in force before: the next change's copy is made of it
+  Spares spares_;
   std::string fallen_back_;  ///< why, if so
   std::vector<Waiting> waiting_;
   std::string undo_trouble_;  ///< why an undoing that is due has not succeeded yet

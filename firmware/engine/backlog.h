@@ -43,6 +43,7 @@ class Backlog {
     Frame frame;
     CopyNote note;
     uint32_t next = kNone;
+    uint32_t since_us = 0;  ///< when it came, modulo 2^32: of what waits longer, 71 minutes are left out
   };
   using Store = std::vector<Entry>;
 
@@ -68,12 +69,12 @@ class Backlog {
     return out;
   }
 
-  /// A frame behind all others of its priority. Requires room; the frames of one copy follow each other.
-  void push(Priority priority, const Frame& frame, CopyNote note) {
+  /// A frame behind all others of its priority. Requires room; the frames of one copy follow each other. since_us: the present, modulo 2^32.
+  void push(Priority priority, const Frame& frame, CopyNote note, uint32_t since_us = 0) {
     uint32_t at = free_;
     if (at == kNone) at = fresh_++;
     else free_ = store_[at].next;
-    store_[at] = {frame, note, kNone};
+    store_[at] = {frame, note, kNone, since_us};
     List& list = lists_[static_cast<unsigned>(priority)];
     (list.first == kNone ? list.first : store_[list.last].next) = at;
     list.last = at;
@@ -94,6 +95,8 @@ class Backlog {
     return waits(Priority::kLow) ? Priority::kLow : waits(Priority::kNormal) ? Priority::kNormal : Priority::kHigh;
   }
 
+  /// When the oldest copy of a priority came. Requires waits(priority).
+  [[nodiscard]] uint32_t since_us(Priority priority) const { return store_[lists_[static_cast<unsigned>(priority)].first].since_us; }
   /// Takes the oldest copy of a priority out: `frame_of(frame, note)` for each of its frames. Requires waits(priority). Returns its bytes.
   uint32_t take(Priority priority, auto&& frame_of) {
     for (;;) {

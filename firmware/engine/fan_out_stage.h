@@ -58,8 +58,13 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_cl
     });
     bench.maps[word] = 0;
   }
+  if (std::any_of(bench.loaded_ports.begin(), bench.loaded_ports.end(), [](uint64_t ports) { return ports != 0; })) bench.now = now();
   for (std::size_t word = 0; word < bench.loaded_ports.size(); ++word) {
-    each(bench.loaded_ports[word], [&](unsigned bit) { queue_loads(snapshot, static_cast<PortSlot>(word * 64 + bit), memory_class); });
+    each(bench.loaded_ports[word], [&](unsigned bit) {
+      const auto port = static_cast<PortSlot>(word * 64 + bit);
+      queue_loads(snapshot, port, memory_class);
+      note_asked(port);
+    });
     bench.loaded_ports[word] = 0;
   }
   hold_frames();
@@ -69,6 +74,7 @@ void Pipeline<Observer>::fan_out(const Snapshot& snapshot, MemoryClass memory_cl
 template <class Observer>
 void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets) {
   for (const SnapshotDestination& destination : snapshot.maps[map].destinations) {
+    if (destination.is_limited()) tell(wanted(destination, packets), [&](unsigned i) { observe_.limited(i, map, destination); });
     const uint64_t rest = destination.is_limited() && floor_.limited ? keep_rate(map, destination, packets) : packets;
     if (destination.port == kNoPort) distribute(snapshot, map, destination, rest);
     else load(snapshot, map, destination, destination.port, destination.legs.front(), rest);
@@ -79,7 +85,7 @@ void Pipeline<Observer>::send_copies(const Snapshot& snapshot, uint32_t map, uin
 /// only for the account.
 template <class Observer>
 uint64_t Pipeline<Observer>::keep_rate(uint32_t map, const SnapshotDestination& destination, uint64_t packets) {
-  const uint64_t wanted = destination.keeps_duplicates ? packets : packets & ~floor_.bench.duplicates;
+  const uint64_t wanted = this->wanted(destination, packets);
   RateLimit *const of_bytes = destination.limit.get(), *const of_packets = destination.packet_limit.get();
   uint64_t refused = 0;
   const auto keep = [&](uint64_t some, uint64_t now_ns) {
@@ -230,6 +236,22 @@ void Pipeline<Observer>::queue_loads(const Snapshot& snapshot, PortSlot port, Me
   });
 }
 
+/// For who looks for bursts: what the port was asked to take, and how full its queue is after that. Frames too short for the link count as they
+/// are where longer ones come with them.
+template <class Observer>
+void Pipeline<Observer>::note_asked(PortSlot port) {
+  const Workbench& bench = floor_.bench;
+  const Outlet& outlet = floor_.outlets[port];
+  if (!outlet.bursts) return;
+  uint64_t bytes = 0;
+  for (uint32_t l = bench.first_load[port]; l != kNoLoad; l = bench.loads[l].next) {
+    const uint64_t packets = count_of(bench.loads[l].packets);
+    bytes += std::max(bench.loads[l].bytes, packets * kShortestFrame) + packets * kWireOverhead;
+  }
+  outlet.bursts->asked(bench.now, bytes);
+  if (outlet.queue) outlet.bursts->holds(bench.now, outlet.copies->size());
+}
+
 /// The common case: one load of packets of one frame each, for a queue of this worker's, by reference. What the line has no room for joins
 /// the backlog.
 template <class Observer>
@@ -262,7 +284,8 @@ void Pipeline<Observer>::queue_at_once(const Snapshot& snapshot, PortSlot port, 
   };
   if (load.slice.length == 0) push([&](unsigned i) { return burst.lengths[i]; });
   else push([&](unsigned i) { return shaped_length(i, load.slice); });
-  tell(packets, [&](unsigned i) { observe_.queued(i, load.map, port, shaped_length(i, load.slice)); });
+  if (outlet.bursts && packets != 0) copies.mark(floor_.bench.now);
+  tell(packets, [&](unsigned i) { observe_.queued(i, load.map, port, shaped_length(i, load.slice), load.priority); });
   each(later, [&](unsigned i) { queue_copy(snapshot, port, load, i, outlet.memory_class); });
 }
 
@@ -300,7 +323,7 @@ void Pipeline<Observer>::queue_copy(const Snapshot& snapshot, PortSlot port, con
     else ++(f == 0 ? bench.references[i] : bench.rest_references[burst.rest_begin[i] + f - 1U]);
   }
   count<Line::kInFlightUp>(floor_.book.leg(load.leg).in_flight, 1, bytes);
-  observe_.queued(i, load.map, port, bytes);
+  observe_.queued(i, load.map, port, bytes, load.priority);
 }
 
 /// The packet in frames of another class, copied at most once a burst; null: no frames are free.

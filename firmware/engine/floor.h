@@ -12,6 +12,7 @@
 #include "engine/fragments.h"
 #include "engine/handover.h"
 #include "engine/measurement.h"
+#include "engine/microbursts.h"
 #include "engine/snapshot.h"
 #include "engine/tool_queue.h"
 #include "port/frame_pool.h"
@@ -38,6 +39,7 @@ struct Outlet {
   uint32_t max_length = UINT32_MAX;  ///< bytes of the longest packet that the port takes
   uint32_t quota = kToolQueue;       ///< frames that its queue may hold
   Loan loan = 0;                     ///< this opening of the port
+  Microbursts* bursts = nullptr;     ///< what this worker tells of it; null: nobody looks
   /// Frames that the line has room for: it has half of what the port may hold, for what is in it no priority overtakes. With queue.
   [[nodiscard]] uint32_t line_room() const {
     const uint32_t most = std::min(kLine, quota / 2);
@@ -76,6 +78,7 @@ struct Workbench {
   std::array<uint64_t, kMaxPorts / 64> loaded_ports{};
   std::array<uint64_t, kMaxPorts> may_leave{};  ///< by port with an egress filter: the packets that it passes
   uint32_t longest = 0;                         ///< bytes of the burst's longest packet
+  uint64_t now = 0;                             ///< when what is queued at present is queued, of Pipeline::now()
   struct Sum {
     uint64_t packets = 0;
     uint64_t bytes = 0;

@@ -99,6 +99,7 @@ bool Pipeline<Observer>::take_copies(const Snapshot& snapshot) {
   for (auto& peer : floor_.peers) {
     if (!peer) continue;
     while (peer->copies().front()) {
+      if (!worked) floor_.bench.now = now();
       take_copy(snapshot, *peer);
       release_pushed_out();
       worked = true;
@@ -129,6 +130,7 @@ void Pipeline<Observer>::take_copy(const Snapshot& snapshot, Peer& peer) {
     return;
   }
   enqueue(snapshot, last.port, std::span(frames).first(size), last.priority, {last.leg, last.bytes, peer.worker()});
+  if (outlet.bursts) outlet.bursts->holds(floor_.bench.now, outlet.copies->size());
 }
 
 /// A reference ended here; the worker that counts it hears of it.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "engine/backlog.h"
 #include "engine/classify/classifier.h"
 #include "engine/drop_reasons.h"
 #include "packet/frame.h"
@@ -12,6 +13,7 @@
 namespace sluice {
 
 struct Snapshot;
+struct SnapshotDestination;
 
 /// Every place where the ledger's balance is written (hits of rules and maps are no part of it). An observer may forbid one: the test that
 /// a lost increment is noticed.
@@ -46,10 +48,12 @@ struct Unwatched {
   static constexpr void classified(const Snapshot&, const Burst&, PortSlot, const VerdictBuffer&) {}
   static constexpr void judged(unsigned /*i*/, const Verdict&, uint32_t /*rule_slot*/, bool /*hidden*/) {}
   static constexpr void unmatched(unsigned /*i*/) {}
+  /// A destination with limits, which may drop a copy of it.
+  static constexpr void limited(unsigned /*i*/, uint32_t /*map*/, const SnapshotDestination&) {}
   static constexpr void distributed(unsigned /*i*/, uint32_t /*map*/, uint32_t /*group*/, PortSlot /*member*/) {}
   static constexpr void merged(unsigned /*i*/, uint32_t /*map*/, PortSlot) {}
   static constexpr void copy_dropped(unsigned /*i*/, uint32_t /*map*/, PortSlot, CopyDrop) {}
-  static constexpr void queued(unsigned /*i*/, uint32_t /*map*/, PortSlot, uint32_t /*bytes*/) {}
+  static constexpr void queued(unsigned /*i*/, uint32_t /*map*/, PortSlot, uint32_t /*bytes*/, Priority) {}
 };
 
 }  // namespace sluice

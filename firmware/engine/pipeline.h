@@ -35,6 +35,9 @@ class Pipeline {
   bool give_up(Loan loan);
   static constexpr unsigned kGivenUpAtOnce = 16384;  ///< frames
 
+  /// Tells each tool port's Microbursts what waits in its queue at present. Called once a second.
+  void note_waiting();
+
   [[nodiscard]] Observer& observer() { return observe_; }
 
  private:
@@ -66,12 +69,16 @@ class Pipeline {
   // fan_out_stage.h
   void fan_out(const Snapshot& snapshot, MemoryClass memory_class);
   void send_copies(const Snapshot& snapshot, uint32_t map, uint64_t packets);
+  [[nodiscard]] uint64_t wanted(const SnapshotDestination& destination, uint64_t packets) const {
+    return destination.keeps_duplicates ? packets : packets & ~floor_.bench.duplicates;
+  }
   uint64_t keep_rate(uint32_t map, const SnapshotDestination& destination, uint64_t packets);
   void distribute(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, uint64_t packets);
   void load(const Snapshot& snapshot, uint32_t map, const SnapshotDestination& destination, PortSlot port, uint32_t leg, uint64_t packets);
   [[nodiscard]] uint64_t alike(const Load& load, uint64_t packets, const Slice& slice) const;
   uint64_t merge_loads(PortSlot port, uint64_t packets, const Slice& slice, Priority priority);
   void queue_loads(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class);
+  void note_asked(PortSlot port);
   void queue_at_once(const Snapshot& snapshot, PortSlot port, const Load& load);
   void queue_copy(const Snapshot& snapshot, PortSlot port, const Load& load, unsigned i, MemoryClass memory_class);
   Workbench::Copied* copy_into(MemoryClass memory_class, unsigned i);

@@ -3,6 +3,7 @@
 // several frames has an entry for each, of which the last carries its account.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -95,6 +96,28 @@ class ToolQueue {
     }
     head_ = head;
   }
+  /// What was pushed since the last mark came at `since`, nanoseconds. What comes within 50 microseconds is one, and within a millisecond while
+  /// many marks are in use, and so is what no mark is left for: it is told to have waited longer than it did, never shorter.
+  void mark(uint64_t since) {
+    if (marks_ > 0) {
+      Mark& newest = marked_[(first_mark_ + marks_ - 1) % kMarks];
+      if (marks_ == kMarks || since < newest.since + (marks_ < kMarks / 2 ? kFine : kCoarse)) {
+        newest.behind = tail_, newest.since = std::min(newest.since, since);
+        return;
+      }
+    }
+    marked_[(first_mark_ + marks_++) % kMarks] = {tail_, since};
+  }
+  /// f(since) for each mark whose entries have all left.
+  void each_left(auto&& f) {
+    for (; marks_ > 0 && static_cast<int32_t>(head_ - marked_[first_mark_].behind) >= 0; first_mark_ = (first_mark_ + 1) % kMarks, --marks_)
+      f(marked_[first_mark_].since);
+  }
+  /// Since when the oldest entry that is marked has been in the line. Nothing: there is none.
+  [[nodiscard]] std::optional<uint64_t> oldest_since() const {
+    return marks_ > 0 ? std::optional(marked_[first_mark_].since) : std::nullopt;
+  }
+
   /// The oldest entry whatever its state, taken out: for a port that is closed. Requires !empty().
   Entry abandon() {
     if (in_line() == 0) {
@@ -110,10 +133,15 @@ class ToolQueue {
  private:
   static constexpr uint32_t at(uint32_t position) { return position & (kLine - 1); }
 
-  /// The overtaken entries move up by one.
+  /// The overtaken entries move up by one, some behind a younger mark, which takes the older one's time.
   std::optional<Note> complete_out_of_order(uint32_t frame) {
     for (uint32_t i = head_; i != posted_; ++i) {
       if (frames_[at(i)].index != frame) continue;
+      for (uint32_t m = 1; m < marks_; ++m) {
+        const Mark& older = marked_[(first_mark_ + m - 1) % kMarks];
+        Mark& mark = marked_[(first_mark_ + m) % kMarks];
+        if (static_cast<int32_t>(i - older.behind) >= 0) mark.since = std::min(mark.since, older.since);
+      }
       const Note note = notes_[at(i)];
       for (; i != head_; --i) {
         frames_[at(i)] = frames_[at(i - 1)];
@@ -141,6 +169,14 @@ class ToolQueue {
   uint32_t head_ = 0;    ///< oldest posted
   uint32_t posted_ = 0;  ///< oldest waiting
   uint32_t tail_ = 0;
+  static constexpr uint32_t kMarks = 64;
+  static constexpr uint64_t kFine = 50'000, kCoarse = 1'000'000;  ///< nanoseconds of one mark
+  struct Mark {
+    uint32_t behind = 0;  ///< its last entry
+    uint64_t since = 0;
+  };
+  std::array<Mark, kMarks> marked_{};
+  uint32_t first_mark_ = 0, marks_ = 0;
   uint32_t chained_waiting_ = 0;          ///< waiting entries that are followed by more of their copy
   std::array<Frame, kMaxChain> chain_{};  ///< one copy's frames in one piece
   Backlog backlog_;

@@ -36,6 +36,7 @@ struct TraceStep {
     kDefaultPassed,
     kHidden,
     kUnmatched,
+    kLimited,
     kDistributed,
     kMerged,
     kCopyDropped,
@@ -55,6 +56,8 @@ struct TraceStep {
   std::vector<MissedRule> missed;                               ///< of a map: the rules that come nearest, in order
   uint32_t more_missed = 0;                                     ///< that are not among them
   uint32_t length = 0;                                          ///< bytes: of the packet where parsed, of the copy where queued
+  Priority priority = Priority::kNormal;                        ///< where queued
+  uint64_t bit_limit = 0, packet_limit = 0;                     ///< per second; 0: none
 };
 
 struct Tracer : Unwatched {
@@ -110,8 +113,14 @@ struct Tracer : Unwatched {
   void copy_dropped(unsigned i, uint32_t map, PortSlot port, CopyDrop reason) {
     add(i, {.kind = TraceStep::Kind::kCopyDropped, .port = port, .map = map, .reason = &describe(reason)});
   }
-  void queued(unsigned i, uint32_t map, PortSlot port, uint32_t bytes) {
-    add(i, {.kind = TraceStep::Kind::kQueued, .port = port, .map = map, .length = bytes});
+  void limited(unsigned i, uint32_t map, const SnapshotDestination& destination) {
+    TraceStep step{.kind = TraceStep::Kind::kLimited, .port = destination.port, .map = map, .group = destination.group};
+    if (destination.limit) step.bit_limit = destination.limit->rate();
+    if (destination.packet_limit) step.packet_limit = destination.packet_limit->rate();
+    add(i, std::move(step));
+  }
+  void queued(unsigned i, uint32_t map, PortSlot port, uint32_t bytes, Priority priority) {
+    add(i, {.kind = TraceStep::Kind::kQueued, .port = port, .map = map, .length = bytes, .priority = priority});
   }
 
  private:

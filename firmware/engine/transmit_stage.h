@@ -41,14 +41,30 @@ void Pipeline<Observer>::enqueue(const Snapshot& snapshot, PortSlot port, std::s
   for (const Frame& frame : copy) {
     const CopyNote of_frame(note.leg, note.bytes(), note.holder(), &frame != &copy.back());
     if (directly) outlet.copies->push(frame, of_frame);
-    else outlet.copies->backlog().push(priority, frame, of_frame);
+    else outlet.copies->backlog().push(priority, frame, of_frame, static_cast<uint32_t>(floor_.bench.now / 1000));
   }
+  if (directly && outlet.bursts) outlet.copies->mark(floor_.bench.now);
 }
 
 template <class Observer>
 void Pipeline<Observer>::release_pushed_out() {
   for (const auto& [frame, holder] : floor_.bench.pushed_out) release(frame, holder);
   floor_.bench.pushed_out.clear();
+}
+
+/// For who looks for bursts, once a second: what waits and does not leave is told as well.
+template <class Observer>
+void Pipeline<Observer>::note_waiting() {
+  const uint64_t now = this->now();
+  for (const PortSlot port : floor_.open_outlets) {
+    const Outlet& outlet = floor_.outlets[port];
+    if (!outlet.bursts || outlet.copies->empty()) continue;
+    outlet.bursts->holds(now, outlet.copies->size());
+    if (const auto since = outlet.copies->oldest_since()) outlet.bursts->waited(now, now - *since);
+    const Backlog& backlog = outlet.copies->backlog();
+    for (const Priority priority : {Priority::kHigh, Priority::kNormal, Priority::kLow})
+      if (backlog.waits(priority)) outlet.bursts->waited(now, uint64_t{static_cast<uint32_t>(now / 1000) - backlog.since_us(priority)} * 1000);
+  }
 }
 
 /// From the backlog into the line, as far as the line has room and the port's rate allows.
@@ -60,8 +76,14 @@ bool Pipeline<Observer>::advance(const Snapshot& snapshot, PortSlot port) {
   RateLimit* const rate = floor_.limited ? snapshot.shapers[port].get() : nullptr;
   const uint64_t claimed = rate ? rate->claim(now(), backlog.bytes()) : backlog.bytes();
   uint64_t sent = 0;
-  while (sent < claimed && outlet.line_room() >= kMaxChain)
-    sent += backlog.take(backlog.next(), [&](const Frame& frame, CopyNote note) { copies.push(frame, note); });
+  const uint64_t now = outlet.bursts ? this->now() : 0;
+  uint32_t longest_us = 0;
+  while (sent < claimed && outlet.line_room() >= kMaxChain) {
+    const Priority turn = backlog.next();
+    longest_us = std::max(longest_us, static_cast<uint32_t>(now / 1000) - backlog.since_us(turn));
+    sent += backlog.take(turn, [&](const Frame& frame, CopyNote note) { copies.push(frame, note); });
+  }
+  if (outlet.bursts && sent > 0) copies.mark(now - std::min(now, longest_us * uint64_t{1000}));
   if (rate) rate->settle(claimed, sent);
   return sent > 0;
 }
@@ -126,6 +148,10 @@ bool Pipeline<Observer>::collect_completions_of(PortSlot port) {
     });
   }
   count_sent();
+  if (worked && outlet.bursts) {
+    const uint64_t now = this->now();
+    outlet.copies->each_left([&](uint64_t since) { outlet.bursts->waited(now, now - since); });
+  }
   return worked;
 }
 

@@ -57,10 +57,10 @@ void Appliance::connect_workers() {
     });
 }
 
-Result<v1::Prepared> Appliance::prepare(const v1::Prepare& request, const v1::Config& config) {
+Result<v1::Prepared> Appliance::prepare(const v1::Prepare& request) {
   const uint64_t begin = monotonic_ns();
   if (!request.dry_run()) prepared_.reset();
-  auto compiled = compiler_.compile(config, request.revision(), request.config());
+  auto compiled = compiler_.compile(request.config(), request.revision());
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
@@ -131,17 +131,18 @@ Result<void> Appliance::take_out(const v1::TakeOut& request) {
 }
 
 void Appliance::tick() {
-  // A port that could not be opened is tried again once a second.
-  constexpr unsigned kRetryTicks = 50;
-  const bool is_second = ++ticks_ % kRetryTicks == 0;
+  // By the clock: a tick comes with every request, too.
+  const uint64_t now = monotonic_ns();
+  const bool is_second = now >= next_second_ns_;
+  if (is_second) next_second_ns_ = now + 1'000'000'000;
   follow_links();  // before ports are opened, which takes its time
-  if (reconcile_wanted_ || is_second) {
+  if (reconcile_wanted_ || is_second) {  // a port that could not be opened is tried again
     reconcile_wanted_ = false;
     panel_.reconcile(plan_, shares_);
   }
   if (is_second) {
+    panel_.look_for_bursts();
     panel_.restart_stalled(plan_, shares_);
-    for (auto& worker : workers_) worker->between_bursts([](Floor&, auto&) {});
     system::notify_alive();
   }
   if (measuring_ && monotonic_ns() - measuring_->begin_ns > kLongestMeasurement) {

@@ -33,8 +33,8 @@ class Appliance {
   ~Appliance();
 
   /// Compiles; keeps the result for publish() unless dry_run. Nothing in force changes.
-  /// A committed one: what today's devices cannot do is left to Status. config: the request's, read.
-  [[nodiscard]] Result<v1::Prepared> prepare(const v1::Prepare& request, const v1::Config& config);
+  /// A committed one: what today's devices cannot do is left to Status.
+  [[nodiscard]] Result<v1::Prepared> prepare(const v1::Prepare& request);
   /// Puts the prepared revision in force: ports that it needs are opened first, those that it no longer needs closed last.
   [[nodiscard]] Result<void> publish(uint64_t revision);
 
@@ -94,7 +94,7 @@ class Appliance {
     uint64_t packets, at_ns;
   };
   std::map<std::string, Heard> heard_;  ///< of ports that receive, by id
-  unsigned ticks_ = 0;
+  uint64_t next_second_ns_ = 0;  ///< monotonic
   uint64_t started_ns_;
   uint64_t epoch_ns_;
 };

@@ -1,6 +1,5 @@
 #include "sluiced/control_server.h"
 
-#include <google/protobuf/arena.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
@@ -17,19 +16,11 @@ void set_error(v1::ControlReply& reply, const Error& error) {
   reply.mutable_error()->set_message(error.message);
 }
 
-/// The arena: a configuration is hundreds of thousands of small parts, and gone after this.
-Result<v1::Prepared> prepare(const v1::Prepare& request, Appliance& appliance) {
-  google::protobuf::Arena arena;
-  auto& config = *google::protobuf::Arena::CreateMessage<v1::Config>(&arena);
-  if (!config.ParseFromString(request.config())) return Error{ErrorCode::kInternal, "", "the configuration cannot be read"};
-  return appliance.prepare(request, config);
-}
-
 v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance) {
   v1::ControlReply reply;
   switch (request.request_case()) {
     case v1::ControlRequest::kPrepare:
-      if (auto r = prepare(request.prepare(), appliance); !r) set_error(reply, r.error());
+      if (auto r = appliance.prepare(request.prepare()); !r) set_error(reply, r.error());
       else *reply.mutable_prepared() = std::move(*r);
       break;
     case v1::ControlRequest::kPublish:

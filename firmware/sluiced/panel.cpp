@@ -308,6 +308,7 @@ void Panel::hand_over(Open& port, const compile::Share& share, XdpProgram& progr
   for (uint32_t w = 0; w < workers_.size(); ++w) {
     XskPort* queue = w < queues ? port.queues[w].get() : nullptr;
     auto copies = queue ? std::make_unique<ToolQueue>(share.queue) : nullptr;
+    if (plan.sends()) port.bursts.push_back(std::make_unique<Microbursts>());
     workers_[w]->between_bursts([&](Floor& floor, auto&) {
       floor.pool.add(port.memory_class);
       if (plan.receives() && queue) {
@@ -323,12 +324,20 @@ void Panel::hand_over(Open& port, const compile::Share& share, XdpProgram& progr
                                   .memory_class = port.memory_class,
                                   .max_length = plan.mtu + compile::kLinkHeader,
                                   .quota = share.queue,
-                                  .loan = port.loan};
+                                  .loan = port.loan,
+                                  .bursts = port.bursts[w].get()};
       if (queue) floor.open_outlets.push_back(plan.slot);
     });
     if (plan.receives() && queue)
       if (auto r = program.direct(w, queue->socket().fd()); !r) spdlog::error("port {}: {}", plan.name, r.error().message);
   }
+}
+
+void Panel::look_for_bursts() {
+  for (auto& worker : workers_) worker->between_bursts([](Floor&, Pipeline<Unwatched>& pipeline) { pipeline.note_waiting(); });
+  const BurstWatch::Clocks now{monotonic_ns(), wall_ns()};
+  for (auto& [id, state] : ports_)
+    if (state.open && state.open->plan.sends()) state.bursts.look(state.open->bursts, shares_.of(state.open->plan).queue, now);
 }
 
 /// The program stays: the host's stack is cut off from the device although nobody reads it.
@@ -342,10 +351,12 @@ void Panel::close(State& state) {
   syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
   for (auto& worker : workers_)
     worker->between_bursts([slot](Floor& floor, Pipeline<Unwatched>& pipeline) {
+      pipeline.note_waiting();
       pipeline.drain(slot);
       std::erase_if(floor.inlets, [slot](const Inlet& inlet) { return inlet.port == slot; });
       pipeline.detain(slot);
     });
+  if (port.plan.sends()) state.bursts.look(port.bursts, shares_.of(port.plan).queue, {monotonic_ns(), wall_ns()}, 0);  // all of it is over
   const auto links = system::list_links();
   const auto last = counts(port, links ? system::find_device(*links, port.plan.device) : nullptr);
   auto& sum = state.closed;

@@ -12,6 +12,7 @@
 #include "compile/budget.h"
 #include "compile/compile.h"
 #include "compile/report.h"
+#include "engine/burst_watch.h"
 #include "engine/worker.h"
 #include "port/xdp_program.h"
 #include "port/xsk_port.h"
@@ -43,6 +44,8 @@ class Panel {
   /// Closes and opens again what has not completed a posted frame for ten calls in a row, although its link is up: completions that are
   /// lost come no more, and only a socket that is closed gives its frames back. Called once a second.
   void restart_stalled(const compile::Plan& plan, const compile::Shares& shares);
+  /// What tools were asked for by the millisecond since the last call. Called once a second.
+  void look_for_bursts();
   /// Gives workers the frames back that the kernel held for closed ports, once it has let go of them. Whether any are still waited for.
   bool reclaim();
 
@@ -69,6 +72,7 @@ class Panel {
       unsigned stalled = 0;  ///< checks in a row that found frames posted and none completed
     };
     std::vector<Progress> progress;  ///< by queue
+    std::vector<std::unique_ptr<Microbursts>> bursts;  ///< by worker, of a port that sends
     std::vector<std::unique_ptr<XskPort>>
         queues;  ///< worker w owns queue w; with fewer queues, worker w sends by queue w modulo their number
   };
@@ -81,6 +85,7 @@ class Panel {
     std::string fault;              ///< why it could not be opened
     compile::OutsideCounts closed;  ///< counts of earlier openings
     bool opened_before = false;
+    BurstWatch bursts;
   };
   /// Sockets that are closed and whose queues the kernel may still work on.
   struct Closing {

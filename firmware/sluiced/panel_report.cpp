@@ -1,6 +1,8 @@
 // What the front panel shows: the ports' states, and what they lost outside the workers.
 #include <algorithm>
 
+#include "base/clock.h"
+#include "compile/oversubscription.h"
 #include "port/multi_buffer.h"
 #include "sluiced/panel.h"
 #include "system/xdp_features.h"
@@ -92,6 +94,24 @@ Result<void> Panel::identify(const std::string& device, uint32_t seconds) {
   return system::blink(link->netdev, seconds);
 }
 
+namespace {
+
+void report_bursts(const BurstWatch& watch, v1::Bursts& out) {
+  const auto show = [](const BurstWatch::Peak& peak, v1::Burst& to) {
+    to.set_bits_per_second(peak.bytes * 8 * 1000);
+    to.set_at_unix_ns(peak.at_unix_ns);
+    to.set_deepest_frames(peak.deepest);
+    to.set_longest_microseconds(peak.longest_us);
+    to.set_fullest_percent(peak.fullest);
+  };
+  const BurstWatch::Peak highest = watch.highest(monotonic_ns());
+  show(watch.last(), *out.mutable_last_second());
+  show(highest, *out.mutable_ten_minutes());
+  out.set_warning(compile::burst_warning(highest.fullest));
+}
+
+}  // namespace
+
 void Panel::report(const compile::Plan& plan, const std::map<std::string, uint64_t>& idle, v1::Status& status) const {
   const auto links = system::list_links();
   if (links) report_devices(plan, *links, status);
@@ -139,6 +159,7 @@ void Panel::report(const compile::Plan& plan, const std::map<std::string, uint64
       out->set_next_step(cable.next_step);
       if (quiet != idle.end()) out->set_idle_seconds(quiet->second);
     }
+    if (port.sends()) report_bursts(state->bursts, *out->mutable_bursts());
     static constexpr const char* kRss[] = {"NONE", "SYMMETRIC", "ASYMMETRIC"};
     const Open& open = *state->open;
     out->set_xdp(state->program->native() ? "NATIVE" : "GENERIC");

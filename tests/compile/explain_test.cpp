@@ -1,6 +1,8 @@
 // What explain says of rules that do not decide: which of their fields did not match, and what the packet has there.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "compile/report.h"
 #include "engine/tracer.h"
 #include "tests/builders/broker.h"
@@ -103,4 +105,25 @@ TEST_CASE("explain: a map whose sources do not have the packet says so, in the o
   for (const auto& step : told.steps())
     if (step.stage() == "classify") steps += step.map() + " " + v1::Outcome::Value_Name(step.outcome()) + "; ";
   CHECK(steps == "other NO_SOURCE; m PASSED_BY_DEFAULT; vlans NO_SOURCE; ");
+}
+
+TEST_CASE("explain: a destination's limits and priority are told, and where there are none nothing is said of them") {
+  const auto packet = Packet().ethernet().ipv4("10.0.0.1", "192.0.2.9").tcp(1025, 80);
+  const auto with = [&](const std::string& destination) {
+    return explain(R"({"name": "m", "sources": {"ports": ["in1"]}, "default_action": "PASS", "destinations": [{"port": "t1")" + destination + "}]}", packet);
+  };
+  const auto plain = with("");
+  CHECK(std::none_of(plain.steps().begin(), plain.steps().end(), [](const auto& step) { return step.stage() == "limit"; }));
+  CHECK(plain.steps().rbegin()->priority() == v1::Priority::NORMAL);
+  const auto told = with(R"(, "priority": "HIGH", "operations": {"rate_limit": "8000000", "packet_rate_limit": "50"})");
+  REQUIRE(told.steps_size() >= 2);
+  const auto& limit = told.steps(told.steps_size() - 2);
+  const auto& sent = told.steps(told.steps_size() - 1);
+  CHECK(limit.outcome() == v1::Outcome::LIMITED);
+  CHECK(limit.port() == "t1");
+  CHECK(limit.rate_limit() == 8'000'000);
+  CHECK(limit.packet_rate_limit() == 50);
+  CHECK(limit.text() == "this destination gets no more than 8000000 bits and 50 packets a second; what is more is dropped");
+  CHECK(sent.outcome() == v1::Outcome::SENT);
+  CHECK(sent.priority() == v1::Priority::HIGH);
 }

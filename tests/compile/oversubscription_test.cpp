@@ -54,3 +54,8 @@ TEST_CASE("oversubscription: a tool group takes what its members take together")
   CHECK(warnings("", map("m", R"("in1", "in2")", R"({"tool_group": "g"})"), group) ==
         std::vector<std::string>{"tool_groups/g may be sent 20 Gb/s by in1 and in2, and takes 11 Gb/s: what its buffer does not hold is dropped then"});
 }
+
+TEST_CASE("oversubscription: a queue of which bursts needed half is told, with how much that was") {
+  CHECK(compile::burst_warning(49).empty());
+  CHECK(compile::burst_warning(50).find("filled a queue of it to 50 %") != std::string::npos);
+}

@@ -27,6 +27,9 @@ class Buffers(unittest.TestCase):
     def copies(self, ledger, port="tool1"):
         return self.lab.port(ledger, port)["copies"]
 
+    def bursts(self, port):
+        return next(p for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == port)["bursts"]
+
     def in_order(self, got, expected):
         """All of them, once each, every flow in its order: where several workers send, no more is promised."""
         self.assertEqual(sorted(got), list(expected))
@@ -44,9 +47,15 @@ class Buffers(unittest.TestCase):
         self.assertEqual(finish(start_generator(self.lab, "in4", numbered(frames, SIZE), 10_000)), {"sent": frames, "refused": 0})
         held = self.copies(self.lab.ledger())["in_flight"]["packets"]
         self.assertGreater(held, frames // 2, "the burst was not held")
+        # It is seen by the millisecond: ten frames in one at least, and for how long the last of them waited.
+        bursts = wait_until("the burst in the status", lambda: (b := self.bursts("tool1")["ten_minutes"])["deepest_frames"] >= held and b)
+        self.assertGreaterEqual(bursts["bits_per_second"], 10 * (SIZE + 24) * 8 * 1000 // 2)
+        self.assertLessEqual(bursts["deepest_frames"], frames)
         wait_until("the end of the burst", lambda: self.copies(self.lab.ledger())["sent"]["packets"] == frames, 60 * SCALE)
         ledger = self.lab.settled()
         self.assertEqual(losses(self.lab.port(ledger, "in4")), 0)
+        longest = (frames - 11) * SIZE * 8 * 10**6 // RATE - frames * 100  # microseconds; it came within a tenth of that
+        wait_until("how long the last one waited", lambda: self.bursts("tool1")["ten_minutes"]["longest_microseconds"] > longest * 9 // 10)
         for tool, recording in recordings.items():
             got = recording.stop()
             self.in_order([number_of(d) for _, d in got], range(frames))

@@ -196,6 +196,7 @@ Result<Classifier> Classifier::make(std::shared_ptr<const std::vector<Classifier
 /// Takes out those rows that trees are for.
 void Classifier::plant_trees(std::vector<AskingRow>& askings, const Options& options) {
   std::vector<CutRow> rows;
+  rows.reserve(askings.size());
   for (const AskingRow& one : askings) {
     if (one.remainder) continue;
     if (auto row = CutForest::row_of(one.row, std::span(one.fields).subspan(one.ports_implied ? 1 : 0))) rows.push_back(std::move(*row));

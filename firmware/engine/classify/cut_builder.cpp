@@ -51,7 +51,9 @@ struct Cut {
 
 class CutForest::Builder {
  public:
-  Builder(CutForest& out, const std::vector<CutRow>& rows) : out_(out), rows_(rows) {}
+  Builder(CutForest& out, const std::vector<CutRow>& rows) : out_(out), rows_(rows) {
+    for (const CutRow& row : rows) is_checked_.push_back(!row.checks.empty());
+  }
 
   /// The root of a tree of these rows.
   uint64_t tree(const std::vector<uint32_t>& ids) {
@@ -106,11 +108,13 @@ class CutForest::Builder {
   }
 
   /// Blocks that a packet of the rows would compare after a cut, as a share of now; nothing: the cut copies too many rows.
-  std::optional<double> worth(const std::vector<uint32_t>& sample, const Cut& cut, std::size_t all) {
+  std::optional<double> worth(const Cut& cut, std::size_t all) {
+    const auto& sample = sample_[cut.number];
+    const double n = static_cast<double>(all);
+    if (cut.children() > 2 * n) return std::nullopt;
     counts_.assign(cut.children() + 1, 0);
     // Where ranges begin and end; their sum is how many there are.
-    for (const uint32_t id : sample) {
-      const auto& bounds = rows_[id].bounds[cut.number];
+    for (const CutRow::Bounds& bounds : sample) {
       const uint32_t from = bounds.from >> cut.shift, to = bounds.to >> cut.shift, last = cut.children() - 1;
       if (to - from >= last) {
         ++counts_[0];
@@ -126,28 +130,31 @@ class CutForest::Builder {
     int64_t rows = 0;
     for (uint32_t child = 0; child < cut.children(); ++child) {
       rows += counts_[child];
+      if (rows == 0) continue;  // most, of a wide cut
       const double here = static_cast<double>(rows) * scale;
       copies += here;
       // A packet's child is one that has rows, the more the more it has.
       compared += here * std::max(1.0, here / kRowsOfBlock);
-      blocks += rows > 0 ? std::max(1.0, here / kRowsOfBlock) : 0;
+      blocks += std::max(1.0, here / kRowsOfBlock);
+      if (copies > kMostCopies * n) return std::nullopt;
     }
-    const double n = static_cast<double>(all);
-    if (copies > kMostCopies * n || cut.children() > 2 * n) return std::nullopt;
     // Memory that is spread wider is found colder.
     constexpr double kPerCopy = 0.25;
     return compared / copies + kPerCopy * blocks / (n / kRowsOfBlock);
   }
 
   std::optional<Cut> best_cut(std::span<const uint32_t> ids) {
-    std::vector<uint32_t> sample;
+    for (auto& of : sample_) of.clear();
     const std::size_t step = std::max<std::size_t>(1, ids.size() / kSample);
     // Scattered: rules often alternate in kind.
-    for (std::size_t i = 0; i < ids.size(); i += step) sample.push_back(ids[std::min(i + i * 0x9E3779B97F4A7C15U % step, ids.size() - 1)]);
+    for (std::size_t i = 0; i < ids.size(); i += step) {
+      const CutRow& row = rows_[ids[std::min(i + i * 0x9E3779B97F4A7C15U % step, ids.size() - 1)]];
+      for (unsigned number = 0; number < CutKey::kCut; ++number) sample_[number].push_back(row.bounds[number]);
+    }
     const auto wanted = static_cast<unsigned>(std::bit_width(ids.size() / 2));  // two rows a child
     // Where many rows are wide, wide cuts copy too many of them.
     for (unsigned width = wanted; width > 0; width -= std::min(width, 4U)) {
-      const auto best = best_cut(ids.size(), sample, width);
+      const auto best = best_cut(ids.size(), width);
       // The sample may have missed the wide ones.
       if (best && copies(ids, *best) <= (kMostCopies + 1) * static_cast<double>(ids.size())) return best;
     }
@@ -155,23 +162,23 @@ class CutForest::Builder {
   }
 
   /// Of the cuts of this width and some smaller ones.
-  std::optional<Cut> best_cut(std::size_t all, const std::vector<uint32_t>& sample, unsigned wanted) {
+  std::optional<Cut> best_cut(std::size_t all, unsigned wanted) {
     static constexpr std::array<unsigned, CutKey::kCut> kBits{32, 32, 16, 16, 8};
     std::optional<Cut> best;
     // What is compared without a cut, and what a step of the walk costs in these terms.
     constexpr double kStep = 0.5;
     double least = static_cast<double>(blocks_for(all)) + 0.25 - kStep;
     for (unsigned number = 0; number < CutKey::kCut; ++number) {
-      const auto& first = rows_[sample.front()].bounds[number];
-      const bool alike = std::all_of(sample.begin(), sample.end(), [&](uint32_t id) {
-        return rows_[id].bounds[number].from == first.from && rows_[id].bounds[number].to == first.to;
-      });
+      const auto& sample = sample_[number];
+      const CutRow::Bounds& first = sample.front();
+      const bool alike =
+          std::all_of(sample.begin(), sample.end(), [&](const CutRow::Bounds& one) { return one.from == first.from && one.to == first.to; });
       if (alike) continue;
       for (unsigned less = 0; less < std::min(4U, wanted); ++less) {
         const unsigned width = std::min({wanted - less, kWidest, kBits[number]});
         for (unsigned shift = 0; shift + width <= kBits[number]; shift += number < CutKey::kSrcPort ? 2 : 1) {
           const Cut cut{number, shift, width};
-          const auto value = worth(sample, cut, all);
+          const auto value = worth(cut, all);
           if (value && *value < least) least = *value, best = cut;
         }
       }
@@ -210,7 +217,7 @@ class CutForest::Builder {
       for (const auto& bounds : rows_[id].bounds) bits += static_cast<unsigned>(std::bit_width(bounds.to - bounds.from));
       return bits;
     };
-    const auto is_checked = [this](uint32_t id) { return !rows_[id].checks.empty(); };
+    const auto is_checked = [this](uint32_t id) { return is_checked_[id]; };
     const auto checked = static_cast<std::size_t>(std::count_if(ids.begin(), ids.end(), is_checked));
     if (ids.size() <= kMostInLeaf && checked <= kMostChecked) return;
     std::stable_sort(ids.begin(), ids.end(), [&](uint32_t a, uint32_t b) { return openness(a) < openness(b); });
@@ -227,6 +234,7 @@ class CutForest::Builder {
 
   CutForest& out_;
   const std::vector<CutRow>& rows_;
+  std::vector<bool> is_checked_;  ///< of each row; all of them in a cache, as the rows are not
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::span<const uint32_t> ids) const {
@@ -240,6 +248,7 @@ class CutForest::Builder {
     bool operator()(std::span<const uint32_t> a, std::span<const uint32_t> b) const { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
   };
   std::unordered_map<std::vector<uint32_t>, uint64_t, Hash, Equal> leaves_;
+  std::array<std::vector<CutRow::Bounds>, CutKey::kCut> sample_;  ///< of the node's rows, by what may be cut: many cuts are tried on them
   std::vector<int32_t> counts_;
   std::set<uint32_t> evicted_;
 };
