@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "config/diff.h"
@@ -82,11 +83,11 @@ void edit_at_random(v1::Config& next, std::mt19937& rng) {
       case 7: m.set_comment("another"); break;
       case 9: m.clear_id(); break;
       case 10: m.set_id(next.maps(below(next.maps_size())).id()); break;  // twice, or the other way round
-      case 11: {                                                          // of another map with its id, which is nobody's here
+      case 11: {                                                          // of another map with its id, if that is nobody's here
         const auto& from = next.maps(below(next.maps_size()));
-        const v1::Rule copy = from.rules().empty() ? v1::Rule() : from.rules(below(from.rules_size()));
+        v1::Rule copy = from.rules().empty() ? v1::Rule() : from.rules(below(from.rules_size()));
+        if (std::any_of(m.rules().begin(), m.rules().end(), [&copy](const v1::Rule& own) { return own.id() == copy.id(); })) copy.clear_id();
         *m.add_rules() = copy;
-        if (&from == &m) m.mutable_rules()->rbegin()->clear_id();
         break;
       }
       case 12: next.mutable_address_sets(0)->set_name("u"); break;  // whose rules lose it
