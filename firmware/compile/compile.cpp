@@ -70,10 +70,11 @@ class Compilation {
     known_rules_.keep(classified);
     // Two halves of the time that many rules take, and neither needs the other.
     auto shadows = std::async(std::launch::async | std::launch::deferred, [&] { return find_shadows(classified, counted_, before_.shadows()); });
-    auto classifier = Classifier::make(classified);
+    auto classifier = Classifier::make(classified, {.trees = before_.trees()});
     known_rules_.keep(shadows.get());
     out_.warnings = shadow_warnings(known_rules_.shadows(), counted_);
     if (!classifier) return classifier.error();
+    known_rules_.keep(classifier->trees());
     out_.snapshot->classifier = std::move(*classifier);
     for (auto [maps, filters] : {std::pair(&ingress_maps_, &out_.snapshot->ingress), std::pair(&egress_maps_, &out_.snapshot->egress)}) {
       auto made = Classifier::make(std::move(*maps));

@@ -58,6 +58,7 @@ class KnownRules {
   [[nodiscard]] bool was_left(int map, int rule) const;
 
   [[nodiscard]] const MapShadows& shadows() const { return shadows_; }
+  [[nodiscard]] const std::shared_ptr<const CutPlan>& trees() const { return trees_; }
 
   // ---- As it is compiled ----
   /// classified: the map's place among the classifier's.
@@ -65,6 +66,7 @@ class KnownRules {
   void keep(std::shared_ptr<const std::vector<ClassifierMap>> maps) { maps_ = std::move(maps); }
   void keep_sets(const Sets& sets) { kept_sets_ = sets; }
   void keep(MapShadows shadows) { shadows_ = std::move(shadows); }
+  void keep(std::shared_ptr<const CutPlan> trees) { trees_ = std::move(trees); }
 
  private:
   using Parts = std::vector<std::string_view>;
@@ -89,6 +91,7 @@ class KnownRules {
   std::unordered_map<std::string_view, std::size_t> place_of_;  ///< by id
   std::shared_ptr<const std::vector<ClassifierMap>> maps_;
   MapShadows shadows_;
+  std::shared_ptr<const CutPlan> trees_;  ///< of the classifier
 };
 
 }  // namespace sluice::compile

@@ -201,6 +201,44 @@ class Group {
   std::vector<std::pair<bool, Key>> furthest_;
 };
 
+/// Where rules are found that cover another: in groups of those that ask about the same fields.
+class Coverers {
+ public:
+  /// Ends early if too much was compared.
+  Coverers(const AskingRules& asking, std::size_t& compared) {
+    std::vector<Where> fields;
+    for (const auto& one : asking.all()) {
+      if (!one.hides) continue;
+      fields.clear();
+      for (const Ask& ask : one.asked) fields.push_back(ask.where);
+      groups_[fields].members.push_back(&one);
+    }
+    for (auto& [shared, group] : groups_) {
+      group.index(compared);
+      if (compared >= kMostCompared) return;
+    }
+  }
+
+  /// The first earlier rule that covers it. Ends early, as above.
+  [[nodiscard]] std::optional<std::size_t> of(const AskingRules::Asking& one, std::size_t& compared) const {
+    std::optional<std::size_t> by;
+    std::size_t bound = one.rule;
+    for (const auto& [shared, group] : groups_) {
+      if (++compared >= kMostCompared) return by;
+      if (!group.asks_less_than(one.asked)) continue;
+      group.each(one.asked, bound, [&](const AskingRules::Asking& member) {
+        ++compared;
+        if (member.rule < bound && covers(member.asked, one.asked, compared)) by = bound = member.rule;
+        return compared < kMostCompared;
+      });
+    }
+    return by;
+  }
+
+ private:
+  std::map<std::vector<Where>, Group> groups_;
+};
+
 /// A rule, if nothing gets to it. coverer(alternative): the first earlier rule that covers it; by: none.
 std::optional<Unreachable> hidden(std::size_t rule, const AskingRules& asking, const auto& coverer) {
   Unreachable out{rule, std::nullopt};
@@ -212,37 +250,12 @@ std::optional<Unreachable> hidden(std::size_t rule, const AskingRules& asking, c
   return out;
 }
 
-/// Of all rules. Alternatives are sought in groups of those that ask about the same fields.
+/// Of all rules.
 Shadows search_all(std::size_t rules, const AskingRules& asking, std::size_t& compared) {
-  std::map<std::vector<Where>, Group> groups;
-  std::vector<Where> fields;
-  for (const auto& one : asking.all()) {
-    if (!one.hides) continue;
-    fields.clear();
-    for (const Ask& ask : one.asked) fields.push_back(ask.where);
-    groups[fields].members.push_back(&one);
-  }
-  for (auto& [shared, group] : groups) {
-    group.index(compared);
-    if (compared >= kMostCompared) return {{}, true, 0};
-  }
-  const auto coverer = [&](const AskingRules::Asking& one) {
-    std::optional<std::size_t> by;
-    std::size_t bound = one.rule;
-    for (const auto& [shared, group] : groups) {
-      if (++compared >= kMostCompared) return by;
-      if (!group.asks_less_than(one.asked)) continue;
-      group.each(one.asked, bound, [&](const AskingRules::Asking& member) {
-        ++compared;
-        if (member.rule < bound && covers(member.asked, one.asked, compared)) by = bound = member.rule;
-        return compared < kMostCompared;
-      });
-    }
-    return by;
-  };
+  const Coverers coverers(asking, compared);
   Shadows out;
   for (std::size_t r = 0; r < rules && compared < kMostCompared; ++r)
-    if (const auto found = hidden(r, asking, [&](const auto& one) { return compared < kMostCompared ? coverer(one) : std::nullopt; }))
+    if (const auto found = hidden(r, asking, [&](const auto& one) { return compared < kMostCompared ? coverers.of(one, compared) : std::nullopt; }))
       out.rules.push_back(*found);
   out.ended = compared >= kMostCompared;
   return out;
@@ -261,11 +274,11 @@ bool same(const ClassifierRule& a, const ClassifierRule& b) {
   return std::equal(one.begin(), one.end(), other.begin(), other.end(), alternatives);
 }
 
-/// As search_all(), for a map that was changed in a few rules: those are compared with all others, one by one. Nothing: they are not few, or
-/// it takes long.
+/// As search_all(), for a map that was changed in a few rules: those are compared with all others, one by one, and whom they hid, or hide now,
+/// is sought. Nothing: they are not few, or it takes long.
 std::optional<Shadows> search_changed(const std::vector<ClassifierRule>& rules, const KnownShadows& before, const AskingRules& asking) {
   constexpr std::size_t kFew = 32;
-  const std::size_t patience = 1024 + 32 * asking.all().size();
+  const std::size_t patience = std::min(1024 + 32 * asking.all().size(), kMostCompared / 2);
   std::size_t compared = 0;
   const std::size_t shorter = std::min(rules.size(), before.rules.size());
   std::size_t head = 0, tail = 0;
@@ -281,26 +294,34 @@ std::optional<Shadows> search_changed(const std::vector<ClassifierRule>& rules, 
       }
     return std::optional<std::size_t>();
   };
+  std::optional<Coverers> coverers;
   const auto seek = [&](std::size_t rule) {
-    return hidden(rule, asking, [&](const auto& one) { return first(one, 0, rule); });
+    if (!coverers) coverers.emplace(asking, compared);
+    return hidden(rule, asking, [&](const auto& one) { return compared < patience ? coverers->of(one, compared) : std::nullopt; });
   };
 
   Shadows out;
   auto known = before.found.rules.begin();
   for (; known != before.found.rules.end() && known->rule < head; ++known) out.rules.push_back(*known);
   for (std::size_t r = head; r < end; ++r)
-    if (const auto found = seek(r)) out.rules.push_back(*found);
+    if (const auto found = hidden(r, asking, [&](const auto& one) { return first(one, 0, r); })) out.rules.push_back(*found);
   while (known != before.found.rules.end() && known->rule < before_end) ++known;
   for (std::size_t r = end; r < rules.size(); ++r) {
     const bool was_hidden = known != before.found.rules.end() && known->rule - before_end == r - end;
     const auto by = was_hidden ? (known++)->by : std::nullopt;
-    // What hides it is among the rules before the change, or it matches nothing: so it stays. Else it is another's turn only if a new rule
-    // covers something of it, or if what hid it may be gone or stands elsewhere.
+    // What hides it is among the rules before the change, or it matches nothing: so it stays.
     if (was_hidden && (!by || *by < head)) {
       out.rules.push_back({r, by});
       continue;
     }
     const auto alternatives = asking.of(r);
+    const bool hider_is_gone = was_hidden && *by < before_end;
+    if (alternatives.size() == 1 && !hider_is_gone) {
+      // No rule before the changed ones covers it, so the first of these that does; else what hid it.
+      if (const auto changed = first(alternatives.front(), head, end)) out.rules.push_back({r, changed});
+      else if (was_hidden) out.rules.push_back({r, *by - before_end + end});
+      continue;
+    }
     if (!was_hidden && std::none_of(alternatives.begin(), alternatives.end(), [&](const auto& one) { return first(one, head, end); })) continue;
     if (const auto found = seek(r)) out.rules.push_back(*found);
     if (compared >= patience) return std::nullopt;

@@ -1,9 +1,12 @@
 // The classifier alone, on one core, without a cache before it.
 //
-//   bench-classify --kind acl|fw|chain|v6 --rules N [--file CLASSBENCH] --maps N --headers N --miss --seed N [--verify N] [--write DIR]
+//   bench-classify --kind acl|fw|chain|v6 --rules N [--file CLASSBENCH] --maps N --headers N --miss --seed N [--verify N] [--changes N]
+//                  [--write DIR]
 //
 // Prints one JSON object: nanoseconds a packet, the sum of the verdicts, compile time, memory. With --write: the rules and the headers for
-// DPDK's test-acl. The verdicts of the first headers, 20,000 or as many as --verify says, are compared with a linear scan; a difference ends it.
+// DPDK's test-acl. With --changes: one rule is replaced by another so many times, each time with what is left of the trees before, and what
+// comes out of it is measured. The verdicts of the first headers, 20,000 or as many as --verify says, are compared with a linear scan; a
+// difference ends it.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +14,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <random>
 
 #include "base/clock.h"
 #include "base/endian.h"
@@ -84,7 +88,7 @@ struct Bench {
 
 int main(int argc, char** argv) {
   std::string kind = "acl", file, write;
-  unsigned count = 10000, maps = 1, headers = 1'000'000, seed = 1, verified = 20'000;
+  unsigned count = 10000, maps = 1, headers = 1'000'000, seed = 1, verified = 20'000, changes = 0;
   bool miss = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -97,21 +101,28 @@ int main(int argc, char** argv) {
     else if (word == "--headers") headers = static_cast<unsigned>(std::stoul(next()));
     else if (word == "--seed") seed = static_cast<unsigned>(std::stoul(next()));
     else if (word == "--verify") verified = static_cast<unsigned>(std::stoul(next()));
+    else if (word == "--changes") changes = static_cast<unsigned>(std::stoul(next()));
     else if (word == "--miss") miss = true;
     else return 1;
   }
-  auto rules = file.empty() ? make_rules(kind, count, seed) : read_rules(file);
+  auto rules = file.empty() ? make_rules(kind, count + changes, seed) : read_rules(file);
   if (rules.empty()) return 1;
   if (!file.empty()) {  // a small set, again and again with other networks
-    const auto original = rules;
-    for (unsigned shift = 1; rules.size() < count; ++shift)
-      for (TupleRule rule : original) {
+    const auto small = rules;
+    for (unsigned shift = 1; rules.size() < count + changes; ++shift)
+      for (TupleRule rule : small) {
         if (rule.src_length >= 8) rule.src[0] = static_cast<uint8_t>(rule.src[0] + shift * 7);
         if (rule.dst_length >= 8) rule.dst[0] = static_cast<uint8_t>(rule.dst[0] + shift * 11);
-        if (rules.size() < count) rules.push_back(rule);
+        if (rules.size() < count + changes) rules.push_back(rule);
       }
-    rules.resize(count);
   }
+  const std::vector<TupleRule> others(rules.begin() + count, rules.begin() + count + changes);
+  rules.resize(count);
+  std::mt19937 random(seed);
+  std::vector<unsigned> replaced;
+  for (unsigned c = 0; c < others.size(); ++c) replaced.push_back(static_cast<unsigned>(random() % count));
+  const auto original = rules;
+  for (unsigned c = 0; c < others.size(); ++c) rules[replaced[c]] = others[c];
   const bool v6 = rules.front().v6;
   const auto trace = make_headers(rules, headers, !miss, seed + 1);
   if (!write.empty()) {
@@ -125,10 +136,20 @@ int main(int argc, char** argv) {
     wanted[m].map = m;
     wanted[m].ports.set(0);
   }
-  for (unsigned r = 0; r < rules.size(); ++r) wanted[r % maps].rules.push_back({match_of(rules[r]), r, true});
+  for (unsigned r = 0; r < original.size(); ++r) wanted[r % maps].rules.push_back({match_of(original[r]), r, true});
   const uint64_t compile_begin = monotonic_ns();
-  auto classifier = Classifier::make(std::move(wanted));
+  auto classifier = Classifier::make(wanted);
   const uint64_t compile_ns = monotonic_ns() - compile_begin;
+  std::vector<uint64_t> change_ns{0};
+  for (unsigned c = 0; c < others.size() && classifier; ++c) {
+    const unsigned r = replaced[c];
+    wanted[r % maps].rules[r / maps] = {match_of(others[c]), r, true};
+    auto maps_now = std::make_shared<const std::vector<ClassifierMap>>(wanted);
+    const uint64_t begin = monotonic_ns();
+    classifier = Classifier::make(std::move(maps_now), {.trees = classifier->trees()});
+    change_ns.push_back(monotonic_ns() - begin);
+  }
+  std::sort(change_ns.begin() + 1, change_ns.end());
   if (!classifier) {
     std::fprintf(stderr, "%s\n", classifier.error().message.c_str());
     return 1;
@@ -167,8 +188,9 @@ int main(int argc, char** argv) {
   std::nth_element(rounds.begin(), rounds.begin() + kRounds / 2, rounds.end());
   const auto cost = classifier->cost();
   std::printf(
-      R"({"ns": %.2f, "checksum": %lu, "verdicts": %lu, "wrong": %lu, "verified": %u, "lookups": %zu, "compile_ms": %.2f, "bytes": %zu, "rows": %u, "cut": %u, "maps": %u})"
+      R"({"ns": %.2f, "checksum": %lu, "verdicts": %lu, "wrong": %lu, "verified": %u, "lookups": %zu, "compile_ms": %.2f, "change_ms": %.2f, "longest_change_ms": %.2f, "bytes": %zu, "rows": %u, "cut": %u, "maps": %u})"
       "\n",
-      rounds[kRounds / 2], checksum, matched, wrong, verified, kRounds * (trace.size() / kBurst * kBurst), static_cast<double>(compile_ns) / 1e6, cost.bytes, cost.rows, cost.cut, maps);
+      rounds[kRounds / 2], checksum, matched, wrong, verified, kRounds * (trace.size() / kBurst * kBurst), static_cast<double>(compile_ns) / 1e6,
+      static_cast<double>(change_ns[(change_ns.size() + 1) / 2 - (change_ns.size() == 1)]) / 1e6, static_cast<double>(change_ns.back()) / 1e6, cost.bytes, cost.rows, cost.cut, maps);
   return wrong == 0 ? 0 : 1;
 }

@@ -175,6 +175,14 @@ class Classifier::Rows {
 };
 
 Result<Classifier> Classifier::make(std::shared_ptr<const std::vector<ClassifierMap>> maps, const Options& options) {
+  auto out = make_once(maps, options);
+  if (out || !options.trees || out.error().code != ErrorCode::kExhausted) return out;
+  Options anew = options;  // whether it fits is not to depend on what was before
+  anew.trees = nullptr;
+  return make_once(std::move(maps), anew);
+}
+
+Result<Classifier> Classifier::make_once(std::shared_ptr<const std::vector<ClassifierMap>> maps, const Options& options) {
   Classifier out;
   out.simd_ = options.simd;
   out.kept_maps_ = std::move(maps);
@@ -188,7 +196,7 @@ Result<Classifier> Classifier::make(std::shared_ptr<const std::vector<Classifier
     askings->erase(all, askings->end());  // nothing gets behind it
   }
   out.plant_trees(*askings, options);
-  if (out.forest_.bytes() > options.most_bytes) return too_large(options.most_bytes);
+  if (out.forest() && out.forest()->bytes() > options.most_bytes) return too_large(options.most_bytes);
   if (auto r = out.make_dimensions(*askings, options.most_bytes); !r) return r.error();
   return out;
 }
@@ -202,10 +210,8 @@ void Classifier::plant_trees(std::vector<AskingRow>& askings, const Options& opt
     if (auto row = CutForest::row_of(one.row, std::span(one.fields).subspan(one.ports_implied ? 1 : 0))) rows.push_back(std::move(*row));
   }
   if (rows.size() < options.fewest_cut) return;
-  std::vector<bool> taken(rows_.size());
-  for (const CutRow& row : rows) taken[row.row] = true;
-  forest_ = CutForest(rows, simd_);
-  for (const CutRow& row : rows) taken[row.row] = false;
+  trees_ = std::make_shared<const CutPlan>(std::move(rows), simd_, options.trees.get());
+  const auto taken = trees_->taken(rows_.size());
   cut_ = static_cast<uint32_t>(std::count(taken.begin(), taken.end(), true));
   std::erase_if(askings, [&taken](const AskingRow& one) { return taken[one.row]; });
 }
@@ -231,7 +237,7 @@ Result<void> Classifier::make_dimensions(const std::vector<AskingRow>& askings, 
     blocks_[bit / 4096] |= uint64_t{1} << bit / 64 % 64;
   }
   layout_ = Layout::of(static_cast<uint32_t>(order.size()));
-  std::size_t bytes = forest_.bytes();
+  std::size_t bytes = forest() ? forest()->bytes() : 0;
   for (const Where& where : fields) {
     std::vector<Dimension::Ask> asks;
     std::vector<uint64_t> silent(layout_.blocks());
@@ -248,7 +254,7 @@ Result<void> Classifier::make_dimensions(const std::vector<AskingRow>& askings, 
 }
 
 ClassifierCost Classifier::cost() const {
-  ClassifierCost out{static_cast<uint32_t>(rows_.size()), cut_, static_cast<uint32_t>(dimensions_.size()), forest_.bytes()};
+  ClassifierCost out{static_cast<uint32_t>(rows_.size()), cut_, static_cast<uint32_t>(dimensions_.size()), forest() ? forest()->bytes() : 0};
   for (const Dimension& dimension : dimensions_) out.bytes += dimension.bytes();
   return out;
 }

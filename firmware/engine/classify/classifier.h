@@ -14,7 +14,7 @@
 
 #include "base/net.h"
 #include "base/result.h"
-#include "engine/classify/cut_forest.h"
+#include "engine/classify/cut_plan.h"
 #include "engine/classify/dimension.h"
 #include "engine/classify/match.h"
 #include "packet/frame.h"
@@ -90,6 +90,7 @@ class Classifier {
     Simd simd = best_simd();
     std::size_t most_bytes = kMostBytes;
     uint32_t fewest_cut = kFewestCut;
+    std::shared_ptr<const CutPlan> trees = nullptr;  ///< of a classifier before: those that are mostly the same are not made anew
   };
 
   Classifier() = default;
@@ -109,10 +110,14 @@ class Classifier {
 
   [[nodiscard]] std::span<const ClassifierMap> maps() const { return maps_; }
   [[nodiscard]] ClassifierCost cost() const;
+  /// For Options of the next one. Null: it has none.
+  [[nodiscard]] const std::shared_ptr<const CutPlan>& trees() const { return trees_; }
   /// Whether any rule asks about what later fragments of a datagram do not have: ports, TCP flags, ICMP types.
   [[nodiscard]] bool asks_upper_layer() const { return asks_upper_layer_; }
 
  private:
+  /// Null: no row is in a tree.
+  [[nodiscard]] const CutForest* forest() const { return trees_ && !trees_->forest().empty() ? &trees_->forest() : nullptr; }
   /// One alternative of a rule, or a map's default. In the order of maps and rules: the first that matches decides.
   struct Row {
     uint32_t rule;
@@ -129,6 +134,7 @@ class Classifier {
   using Classes = std::array<std::array<uint32_t, kBurst>, kMostDimensions>;
   friend class ClassifierKernel;
   class Rows;
+  [[nodiscard]] static Result<Classifier> make_once(std::shared_ptr<const std::vector<ClassifierMap>> maps, const Options& options);
   void plant_trees(std::vector<AskingRow>& askings, const Options& options);
   [[nodiscard]] Result<void> make_dimensions(const std::vector<AskingRow>& askings, std::size_t most_bytes);
 
@@ -136,7 +142,7 @@ class Classifier {
   std::span<const ClassifierMap> maps_;  ///< all of them
   std::vector<Row> rows_;
   std::vector<const Remainder*> remainders_;  ///< by row; null: none
-  CutForest forest_;                          ///< of the rows that it takes
+  std::shared_ptr<const CutPlan> trees_;      ///< of the rows that they take; null: none
   uint32_t cut_ = 0;                          ///< how many these are
   std::vector<Bit> bits_;                     ///< of all others
   std::vector<uint32_t> row_of_bit_;

@@ -10,10 +10,69 @@
 namespace sluice {
 namespace {
 
+/// The one range of an address field, of one family; nothing: it asks for several.
+const Interval* only_range(const Criterion& ask, bool& v6) {
+  const Values& values = *ask.values;
+  if (values.numbers.size() + values.ipv6.size() != 1) return nullptr;
+  v6 = values.numbers.empty();
+  return v6 ? values.ipv6.data() : values.numbers.data();
+}
+
+const Criterion* find(std::span<const Criterion> asks, Field field) {
+  for (const Criterion& ask : asks)
+    if (ask.where == Where{field}) return &ask;
+  return nullptr;
+}
+
 /// 32 bits of an IPv6 address, from bit `window` on (a multiple of 16).
 uint32_t window_of(const std::byte* address, unsigned window) { return read_be32(address + window / 8); }
 
 }  // namespace
+
+std::optional<CutRow> CutForest::row_of(uint32_t row, std::span<const Criterion> asks) {
+  std::optional<CutRow> out(std::in_place);
+  out->row = row;
+  std::optional<bool> family;
+  for (const Field field : {Field::kSrc, Field::kDst}) {
+    const Criterion* const ask = find(asks, field);
+    if (!ask) continue;
+    bool v6 = false;
+    const Interval* const range = only_range(*ask, v6);
+    if (!range || (family && *family != v6)) return std::nullopt;
+    family = v6;
+    if (v6) (field == Field::kSrc ? out->src6 : out->dst6) = *range;
+    else
+      out->bounds[field == Field::kSrc ? CutKey::kSrc : CutKey::kDst] = {static_cast<uint32_t>(range->from),
+                                                                         static_cast<uint32_t>(range->to)};
+  }
+  if (!family) return std::nullopt;
+  out->v6 = *family;
+  for (const Criterion& ask : asks) {
+    if (ask.where == Where{Field::kSrc} || ask.where == Where{Field::kDst}) continue;
+    const auto& ranges = ask.values->numbers;
+    const bool source = ask.where == Where{Field::kSrcPort}, destination = ask.where == Where{Field::kDstPort};
+    if (source || destination) {
+      out->kind |= CutKey::kHasPorts, out->kind_mask |= CutKey::kHasPorts;
+      if (ranges.size() == 1)
+        out->bounds[source ? CutKey::kSrcPort : CutKey::kDstPort] = {static_cast<uint32_t>(ranges[0].from),
+                                                                     static_cast<uint32_t>(ranges[0].to)};
+      else out->checks.push_back(ask);
+    } else if (ask.where == Where{Field::kProtocol} && ranges.size() == 1 && ranges[0].from == ranges[0].to) {
+      const auto protocol = static_cast<uint32_t>(ranges[0].from);
+      out->bounds[CutKey::kProtocol] = {protocol, protocol};
+      out->kind |= static_cast<uint16_t>(CutKey::kHasProtocol | protocol), out->kind_mask |= CutKey::kHasProtocol | 0xFFU;
+    } else {
+      out->checks.push_back(ask);
+    }
+  }
+  return out;
+}
+
+Interval CutRow::range(bool of_dst) const {
+  if (v6) return of_dst ? dst6 : src6;
+  const Bounds& numbers = bounds[of_dst ? CutKey::kDst : CutKey::kSrc];
+  return {numbers.from, numbers.to};
+}
 
 std::size_t CutForest::bytes() const {
   return slots_.capacity() * 8 + blocks_.capacity() * sizeof(Block) + networks_.capacity() * sizeof(Network) +
@@ -53,9 +112,8 @@ void CutForest::walk_on(const CutKey* keys, unsigned size, Leaves& leaves) const
       for (unsigned g = 0; g < left; ++g) {
         const unsigned i = going[g];
         const uint64_t slot = leaves[i][t];
-        const uint32_t number = keys[i].numbers[slot >> 32 & 7];
-        const auto width = static_cast<uint32_t>(slot >> 48 & 31);
-        const uint64_t next = slots_[Slot::begin(slot) + (number >> (slot >> 40 & 31) & ((1U << width) - 1))];
+        const uint32_t number = keys[i].numbers[Slot::number(slot)] >> Slot::shift(slot);
+        const uint64_t next = slots_[Slot::begin(slot) + (number & ((1U << Slot::width(slot)) - 1))];
         leaves[i][t] = next;
         going[n] = static_cast<uint8_t>(i);
         n += !Slot::is_leaf(next);

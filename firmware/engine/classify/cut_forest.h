@@ -10,7 +10,6 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -45,11 +44,12 @@ struct CutKey {
 struct CutRow {
   struct Bounds {
     uint32_t from = 0, to = 0xFFFFFFFF;  ///< closed
+    friend bool operator==(const Bounds&, const Bounds&) = default;
   };
   std::array<Bounds, CutKey::kCut> bounds{{{}, {}, {0, 65535}, {0, 65535}, {}}};
   uint16_t kind = 0, kind_mask = 0;
   uint32_t row = 0;  ///< below 2^31; in the order of rules
-  bool v6 = false;   ///< its bounds of addresses are set by CutForest, once it knows which bits to take
+  bool v6 = false;   ///< its bounds of addresses are set by CutPlan, once it knows which bits to take
   Interval src6{0, ~Key{0}}, dst6{0, ~Key{0}};
   std::vector<Criterion> checks;  ///< what the numbers do not say
   [[nodiscard]] Interval range(bool of_dst) const;
@@ -60,10 +60,6 @@ class CutForest {
   static constexpr unsigned kTrees = 3;  ///< that a packet goes through
   /// The ends of the trees that a burst's packets come to.
   using Leaves = std::array<std::array<uint64_t, kTrees>, kBurst>;
-
-  CutForest() = default;
-  /// Rows that name one network or range of addresses each, IPv4 or IPv6. Those that fit nowhere are left in `rows`.
-  CutForest(std::vector<CutRow>& rows, Simd simd);
 
   /// What the trees know of a row; nothing: it is not for them. asks: each field once.
   [[nodiscard]] static std::optional<CutRow> row_of(uint32_t row, std::span<const Criterion> asks);
@@ -103,11 +99,13 @@ class CutForest {
     static bool is_leaf(uint64_t slot) { return (slot & kLeaf) != 0; }
     static uint32_t begin(uint64_t slot) { return static_cast<uint32_t>(slot); }
     static uint32_t blocks(uint64_t leaf) { return static_cast<uint32_t>(leaf >> 32 & 0xFFFF); }
+    static unsigned number(uint64_t node) { return node >> 32 & 7; }
+    static unsigned shift(uint64_t node) { return node >> 40 & 31; }
+    static unsigned width(uint64_t node) { return node >> 48 & 31; }
   };
 
+  friend class CutPlan;  // makes it
   class Builder;
-  void choose_windows(std::vector<CutRow>& rows);
-  std::set<uint32_t> plant(const std::vector<CutRow>& rows);
   [[gnu::always_inline]] inline void walk_on(const CutKey* keys, unsigned size, Leaves& leaves) const;
   void walk_scalar(const CutKey* keys, unsigned size, Leaves& leaves) const;
   [[gnu::target("avx2,bmi,bmi2")]] void walk_bmi(const CutKey* keys, unsigned size, Leaves& leaves) const;

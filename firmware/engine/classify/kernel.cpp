@@ -45,10 +45,10 @@ void ClassifierKernel::match() {
       dense_[dense_size_++] = {sets.summaries.at(0), sets.bitmaps.at(0), classes_[d].data()};
     }
   }
-  if (c_.plain_ && c_.bits_.empty() && c_.forest_.empty()) return match_all();
-  if (!c_.forest_.empty()) {
-    c_.forest_.keys_of(burst_, keys_.data());
-    c_.forest_.walk(keys_.data(), burst_.size, leaves_);
+  if (c_.plain_ && c_.bits_.empty() && !forest_) return match_all();
+  if (forest_) {
+    forest_->keys_of(burst_, keys_.data());
+    forest_->walk(keys_.data(), burst_.size, leaves_);
   }
   fetch(0);
   for (unsigned begin = 0; begin < burst_.size; begin += kGroup) {
@@ -145,7 +145,7 @@ void ClassifierKernel::match_one_map(unsigned begin, unsigned end) {
   const bool is_source = c_.maps_.front().ports[port_];
   unsigned left = end - begin;
   std::fill_n(best.begin(), left, is_source ? c_.last_resort_ : kNoRow);
-  if (is_source && !c_.forest_.empty()) c_.forest_.first(burst_, port_, keys_.data(), leaves_, begin, end, best.data());
+  if (is_source && forest_) forest_->first(burst_, port_, keys_.data(), leaves_, begin, end, best.data());
   if (c_.bits_.empty()) left = 0;
   for (unsigned i = 0; i < left; ++i) {
     narrow_down<kWords>(begin + i, candidates[i]);
@@ -190,7 +190,7 @@ template <uint32_t kWords>
 void ClassifierKernel::match_maps(unsigned begin, unsigned end) {
   for (unsigned i = begin; i < end; ++i) {
     out_.begin[i] = verdicts_;
-    if (!c_.forest_.empty()) settle_cut(i);
+    if (forest_) settle_cut(i);
     std::array<uint64_t, kWords> candidates;
     narrow_down<kWords>(i, candidates);
     for (uint32_t w = 0; w < kWords; ++w)
@@ -224,7 +224,7 @@ void ClassifierKernel::settle_row(uint32_t map, uint32_t row) {
 /// Rows of the trees.
 void ClassifierKernel::settle_cut(unsigned i) {
   std::array<uint32_t, CutForest::kMostFound> rows;
-  const unsigned found = c_.forest_.all(burst_, port_, keys_.data(), leaves_, i, rows.data());
+  const unsigned found = forest_->all(burst_, port_, keys_.data(), leaves_, i, rows.data());
   for (unsigned r = 0; r < found; ++r) {
     const uint32_t map = c_.rows_[rows[r]].map;
     if (rows[r] < out_.best[map] && c_.maps_[map].ports[port_]) settle_row(map, rows[r]);

@@ -8,7 +8,7 @@ namespace sluice {
 class ClassifierKernel {
  public:
   ClassifierKernel(const Classifier& classifier, const Burst& burst, PortSlot port, const Classifier::Classes& classes, VerdictBuffer& out)
-      : c_(classifier), burst_(burst), port_(port), classes_(classes), out_(out) {}
+      : c_(classifier), forest_(classifier.forest()), burst_(burst), port_(port), classes_(classes), out_(out) {}
 
   void run(Simd simd);
 
@@ -53,6 +53,7 @@ class ClassifierKernel {
   void run_avx512();
 
   const Classifier& c_;
+  const CutForest* const forest_;  ///< null: no row is in a tree
   const Burst& burst_;
   const PortSlot port_;
   const Classifier::Classes& classes_;
