@@ -116,7 +116,7 @@ Result<Caller> Auth::caller_by(const std::string& token) const {
   const auto& pass = found->second;
   const auto user = users_.find(pass.user);
   if (user == users_.end()) return Error{ErrorCode::kUnauthorised, "", ""};
-  return Caller{pass.user, std::min(pass.role, user->second.role), pass.id, pass.restricted};
+  return Caller{pass.user, std::min(pass.role, user->second.role), pass.id, pass.restricted, pass.port};
 }
 
 Result<Caller> Auth::identify(const Request& request) const {
@@ -238,6 +238,7 @@ Result<void> Auth::change_password(const Request& request, const std::string& ol
   std::vector<Pass> kept;
   for (const auto& [key, pass] : passes_)
     if (pass.id == caller.pass) kept.push_back(pass), kept.back().restricted = false;
+    else if (pass.user == caller.user && !pass.port.empty()) kept.push_back(pass);  // no tool must fall silent for this
   if (auto r = store(changed, kept); !r) return r;
   if (changed.name == kFirstUser) unlink(file_.c_str());
   return {};
@@ -298,14 +299,13 @@ Result<User> Auth::change_user(const std::string& name, std::optional<Role> role
   if (role && *role != v1::AccessRole::ADMIN && changed.role == v1::AccessRole::ADMIN && is_last_admin(name))
     return Error{ErrorCode::kConflict, "role", "is that of the last admin; make another one first"};
   if (role) changed.role = *role;
-  std::vector<Pass> kept;
   if (hash) {
     changed.hash = *hash;
     changed.password_expires_ns = clock_() + kFirstPasswordTime;
-  } else {
-    for (const auto& [key, pass] : passes_)
-      if (pass.user == name) kept.push_back(pass);
   }
+  std::vector<Pass> kept;
+  for (const auto& [key, pass] : passes_)
+    if (pass.user == name && (!hash || !pass.port.empty())) kept.push_back(pass);
   if (auto r = store(changed, kept); !r) return r.error();
   if (hash && name == kFirstUser) unlink(file_.c_str());
   return changed;
@@ -337,7 +337,7 @@ std::vector<Pass> Auth::passes(const Caller& caller) const {
   return out;
 }
 
-Result<Issued> Auth::add_token(const Caller& caller, const std::string& comment, Role role, unsigned days) {
+Result<Issued> Auth::add_token(const Caller& caller, const std::string& comment, Role role, unsigned days, const std::string& port) {
   if (role > caller.role) return Error{ErrorCode::kForbidden, "role", "is more than your own"};
   const std::lock_guard writing(writing_);
   const auto user = users_.find(caller.user);
@@ -350,6 +350,7 @@ Result<Issued> Auth::add_token(const Caller& caller, const std::string& comment,
     if (pass.id == caller.pass && pass.kind == "TOKEN") expires = std::min(expires, pass.expires_ns);
   auto issued = issue(user->second, "TOKEN", role, comment, expires);
   if (!issued) return issued;
+  issued->pass.port = port;
   if (auto r = people_.add_pass(issued->pass); !r) return r.error();
   remember(issued->pass);
   return issued;

@@ -48,7 +48,7 @@ class Auth {
   [[nodiscard]] Result<Issued> login(const Request& request, const std::string& user, const std::string& password, const std::string& kind);
   /// Seconds until this sender may try this user again.
   [[nodiscard]] uint64_t wait_s(const Request& request, const std::string& user) const;
-  /// All other tokens and cookies of his end; the caller's own is free of restrictions.
+  /// All other tokens and cookies of his end, but for those of tools; the caller's own is free of restrictions.
   [[nodiscard]] Result<void> change_password(const Request& request, const std::string& old_password, const std::string& new_password);
 
   // ---- Users ----
@@ -64,8 +64,9 @@ class Auth {
   // ---- Tokens and cookies ----
   /// Those of a user; of all, for an admin.
   [[nodiscard]] std::vector<config::Pass> passes(const Caller& caller) const;
-  /// For automation. Errors: a role beyond the caller's own.
-  [[nodiscard]] Result<Issued> add_token(const Caller& caller, const std::string& comment, config::Role role, unsigned days);
+  /// For automation; with a port's id, for the tool behind it. Errors: a role beyond the caller's own.
+  [[nodiscard]] Result<Issued> add_token(const Caller& caller, const std::string& comment, config::Role role, unsigned days,
+                                         const std::string& port = "");
   /// Errors: kNotFound, also for a pass of somebody else's.
   [[nodiscard]] Result<void> revoke(const Caller& caller, const std::string& id);
 

@@ -12,6 +12,7 @@
 #include "api/telemetry.h"
 #include "config/proto_json.h"
 #include "config/resources.h"
+#include "config/tool_reports.h"
 #include "config/transaction.h"
 
 namespace sluice::api {
@@ -22,6 +23,7 @@ struct Context {
   Telemetry& telemetry;
   Auth& auth;
   Events& events;
+  config::ToolReports& tool_reports;
 };
 using Shared = std::shared_ptr<Context>;
 
@@ -36,6 +38,7 @@ void add_draft_routes(Router& router, const Shared& c);
 void add_revision_routes(Router& router, const Shared& c);
 void add_measure_routes(Router& router, const Shared& c);
 void add_drill_routes(Router& router, const Shared& c);
+void add_health_routes(Router& router, const Shared& c);
 void add_observation_routes(Router& router, const Shared& c);
 
 // ---- Answers ----

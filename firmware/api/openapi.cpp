@@ -20,7 +20,7 @@ using pb::FieldDescriptor;
 
 constexpr const char* kProblem = "Problem";
 /// In the order of Access.
-constexpr std::array kAccess = {"open", "self", "viewer", "operator", "admin"};
+constexpr std::array kAccess = {"open", "self", "viewer", "tool", "operator", "admin"};
 
 json::object reference(const std::string& schema) { return {{"$ref", "#/components/schemas/" + schema}}; }
 

@@ -75,6 +75,7 @@ void render_message(const pb::Descriptor& message, std::set<std::string>& done, 
 const char* note_on(Access access) {
   switch (access) {
     case Access::kOpen: return " (no login needed)";
+    case Access::kTool: return " (operator, or the tool itself)";
     case Access::kOperator: return " (operator)";
     case Access::kAdmin: return " (admin)";
     default: return "";

@@ -25,7 +25,7 @@ v1::User user_of(const config::User& user) {
   return out;
 }
 
-v1::Token token_of(const config::Pass& pass) {
+v1::Token token_of(const config::Pass& pass, const v1::Config& config) {
   v1::Token out;
   out.set_id(pass.id);
   out.set_user(pass.user);
@@ -36,6 +36,9 @@ v1::Token token_of(const config::Pass& pass) {
   out.set_comment(pass.comment);
   out.set_created_unix_ns(pass.created_ns);
   out.set_expires_unix_ns(pass.expires_ns);
+  if (pass.port.empty()) return out;
+  const auto port = std::find_if(config.ports().begin(), config.ports().end(), [&](const auto& one) { return one.id() == pass.port; });
+  out.set_port(port == config.ports().end() ? "(removed)" : port->name());
   return out;
 }
 
@@ -112,14 +115,36 @@ Response change_user(Context& c, const Request& request, const std::string& name
 
 Response remove_user(Context& c, const std::string& name) { return done(c.auth.remove_user(name)); }
 
-Response list_tokens(Context& c, const Request& request) { return ok_list(c.auth.passes(request.caller), token_of); }
+Response list_tokens(Context& c, const Request& request) {
+  const auto view = c.configuration.view();
+  return ok_list(c.auth.passes(request.caller), [&view](const config::Pass& pass) { return token_of(pass, view.config); });
+}
+
+/// The id of the port that a tool's token is for.
+Result<std::string> port_for(const v1::Config& config, const Caller& caller, const v1::NewToken& body) {
+  if (body.role()) return Error{ErrorCode::kInvalid, "role", "is not for a tool's token, which reports the health of its port and does nothing else"};
+  if (caller.role < v1::AccessRole::OPERATOR) return Error{ErrorCode::kForbidden, "port", "needs the role OPERATOR: what a tool reports moves traffic"};
+  const int i = config::find(config, config::find_collection("ports"), body.port());
+  if (i < 0) return Error{ErrorCode::kInvalid, "port", "there is no port \"" + body.port() + "\""};
+  if (config.ports(i).role() == v1::PortRole::NETWORK) return Error{ErrorCode::kInvalid, "port", "is a network port: no tool is behind it"};
+  return config.ports(i).id();
+}
 
 Response add_token(Context& c, const Request& request) {
   v1::NewToken body;
   if (auto r = read_filled(request, body); !r) return problem(r.error());
-  const auto issued = c.auth.add_token(request.caller, body.comment(), body.role(), body.days());
+  const auto view = c.configuration.view();
+  std::string port;
+  if (!body.port().empty()) {
+    const auto found = port_for(view.config, request.caller, body);
+    if (!found) return problem(found.error());
+    port = *found;
+  } else if (!body.role()) {
+    return problem({ErrorCode::kInvalid, "role", "is required, or a port: the token is its tool's then"});
+  }
+  const auto issued = c.auth.add_token(request.caller, body.comment(), body.role(), body.days(), port);
   if (!issued) return problem(issued.error());
-  auto token = token_of(issued->pass);
+  auto token = token_of(issued->pass, view.config);
   token.set_token(issued->token);
   Response response = ok(token);
   response.status = 201;

@@ -65,12 +65,16 @@ Result<void> check_parameters(const Route& route, const Request& request) {
 }
 
 Result<void> check_access(Access access, const Caller& caller) {
+  if (!caller.port.empty()) {
+    if (access == Access::kTool) return {};
+    return Error{ErrorCode::kForbidden, "", "this is a tool's token: it reports the health of its port, and does nothing else"};
+  }
   if (access == Access::kSelf) return {};
   if (caller.restricted)
     return Error{ErrorCode::kForbidden, "", "the first password has to be changed before anything else: PUT /api/v1/me/password"};
-  const auto needed = access == Access::kViewer     ? v1::AccessRole::VIEWER
-                      : access == Access::kOperator ? v1::AccessRole::OPERATOR
-                                                    : v1::AccessRole::ADMIN;
+  const auto needed = access == Access::kViewer                                ? v1::AccessRole::VIEWER
+                      : access == Access::kTool || access == Access::kOperator ? v1::AccessRole::OPERATOR
+                                                                               : v1::AccessRole::ADMIN;
   if (caller.role >= needed) return {};
   return Error{ErrorCode::kForbidden, "",
                "needs the role " + v1::AccessRole::Value_Name(needed) + "; " + caller.user + " is here as " +

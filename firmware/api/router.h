@@ -39,6 +39,7 @@ enum class Access {
   kOpen,  ///< without a login
   kSelf,  ///< whoever is logged in, even if he has his first password still to change
   kViewer,
+  kTool,      ///< operators, and the tools themselves: the handler looks whose token it is
   kOperator,
   kAdmin,
 };

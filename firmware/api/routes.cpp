@@ -6,8 +6,9 @@
 
 namespace sluice::api {
 
-void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth, Events& events) {
-  const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth, events});
+void add_routes(Router& router, config::Configuration& configuration, Telemetry& telemetry, Auth& auth, Events& events,
+                config::ToolReports& tool_reports) {
+  const auto c = std::make_shared<Context>(Context{configuration, telemetry, auth, events, tool_reports});
   router.add({"GET", "/", "this page", Access::kOpen, {}, {}, {}, 200, [&router](const auto&, const auto&) {
                 return Response{200, render_page(router), "text/html; charset=utf-8", {}};
               }});
@@ -27,6 +28,7 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
   add_revision_routes(router, c);
   add_measure_routes(router, c);
   add_drill_routes(router, c);
+  add_health_routes(router, c);
   add_observation_routes(router, c);
   add_collection_routes(router, c);
   add_rule_routes(router, c);

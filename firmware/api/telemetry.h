@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "sluice/v1/config.pb.h"
+#include "sluice/v1/control.pb.h"
 #include "sluice/v1/status.pb.h"
 
 namespace sluice::api {
@@ -18,6 +19,8 @@ class Telemetry {
   [[nodiscard]] virtual Result<v1::Measurement> end_measurement() = 0;
   /// A member of a tool group, by the group's id and the port's name, is out for so long, as if it had failed; 0: it is back.
   [[nodiscard]] virtual Result<void> take_out(const std::string& group, const std::string& port, uint32_t milliseconds) = 0;
+  /// What the tool behind a port says of itself.
+  [[nodiscard]] virtual Result<void> report_health(const v1::ReportHealth& report) = 0;
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] virtual Result<void> identify(const std::string& device, uint32_t seconds) = 0;
 };

@@ -23,7 +23,6 @@ constexpr std::array kUnavailable{
     Unavailable{"ports.ip", "IP addresses on ports"},
     Unavailable{"tool_groups.health.heartbeat", "heartbeats through a tool"},
     Unavailable{"tool_groups.health.probe", "probing of tools"},
-    Unavailable{"tool_groups.health.report", "health that tools report"},
     Unavailable{"maps.destinations.tunnel", "tunnels as destinations"},
     Unavailable{"maps.destinations.recorder", "the recorder"},
     Unavailable{"maps.destinations.operations.sample", "sampling"},

@@ -40,17 +40,18 @@ Result<std::vector<User>> People::users() try {
 
 Result<std::vector<Pass>> People::passes() try {
   std::vector<Pass> out;
-  SQLite::Statement row(*db_, "SELECT hash, id, user, kind, role, comment, restricted, created_ns, expires_ns FROM pass");
+  SQLite::Statement row(*db_, "SELECT hash, id, user, kind, role, comment, restricted, created_ns, expires_ns, port FROM pass");
   while (row.executeStep())
     out.push_back({row.getColumn(0).getString(), row.getColumn(1).getString(), row.getColumn(2).getString(), row.getColumn(3).getString(),
-                   role_at(row, 4), row.getColumn(5).getString(), row.getColumn(6).getInt() != 0, number_at(row, 7), number_at(row, 8)});
+                   role_at(row, 4), row.getColumn(5).getString(), row.getColumn(6).getInt() != 0, number_at(row, 7), number_at(row, 8),
+                   row.getColumn(9).getString()});
   return out;
 } catch (const std::exception& e) {
   return database_error("reading passes", e);
 }
 
 void People::insert(const Pass& pass) {
-  SQLite::Statement put(*db_, "INSERT INTO pass VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  SQLite::Statement put(*db_, "INSERT INTO pass VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   put.bind(1, pass.hash.data(), static_cast<int>(pass.hash.size()));
   put.bind(2, pass.id);
   put.bind(3, pass.user);
@@ -60,6 +61,7 @@ void People::insert(const Pass& pass) {
   put.bind(7, pass.restricted ? 1 : 0);
   put.bind(8, static_cast<int64_t>(pass.created_ns));
   put.bind(9, static_cast<int64_t>(pass.expires_ns));
+  put.bind(10, pass.port);
   put.exec();
 }
 

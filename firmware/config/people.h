@@ -37,6 +37,7 @@ struct Pass {
   bool restricted = false;  ///< by a first password: may only change that
   uint64_t created_ns = 0;
   uint64_t expires_ns = 0;
+  std::string port = {};  ///< a tool's token: the id of the port whose health it reports, and all that it may; empty: no tool's
 };
 
 /// One thread at a time.

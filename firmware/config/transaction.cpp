@@ -47,7 +47,7 @@ Result<void> Configuration::load() {
     return config;
   };
   auto config = usable(newest_);
-  if (config) in_force_ = forms_of(*config, rows_of(*config));
+  if (config) in_force_ = forms_of(*config, rows_of(*config)), show(revision_);
   else if (auto r = fall_back(config.error().field_path + " " + config.error().message, [](auto, const auto&) { return Result<void>(); });
            !r)
     return r;
@@ -85,8 +85,8 @@ Result<void> Configuration::fall_back(const std::string& why, const std::functio
     }
     fallen_back_ = number(newest_) + " cannot be used (" + why + "); " + number(candidate) +
                    " is in force instead. Roll back to it, or put a configuration that is right.";
-    revision_ = candidate;
     in_force_ = forms_of(*config, rows_of(*config));
+    show(candidate);
     return {};
   }
   return Error{ErrorCode::kInternal, "", number(newest_) + " cannot be used (" + why + "), and no revision before it either"};
@@ -153,8 +153,16 @@ v1::Config Configuration::take_copy(const ChangeOptions& options) {
 }
 
 Configuration::View Configuration::view() const {
-  const std::lock_guard lock(mutex_);
-  return {.revision = revision_, .whole = in_force_.named, .version = std::to_string(revision_)};
+  const std::lock_guard lock(shown_mutex_);
+  return {.revision = shown_.revision, .whole = shown_.config, .version = std::to_string(shown_.revision)};
+}
+
+/// What is in force from now on is this revision.
+void Configuration::show(uint64_t revision) {
+  revision_ = revision;
+  const std::lock_guard lock(shown_mutex_);
+  shown_.revision = revision;
+  shown_.config = in_force_.named;
 }
 
 Result<v1::Config> Configuration::candidate(const Edit& edit) const {
@@ -231,7 +239,8 @@ Result<Outcome> Configuration::install(const Author& author, v1::Config next, co
     return committed.error();
   }
   std::swap(in_force_, forms);
-  outcome.revision = revision_ = newest_ = *committed;
+  outcome.revision = newest_ = *committed;
+  show(newest_);
   fallen_back_.clear();
   settle();
   if (options.confirm_s) wait_for_confirmation(revision_, std::chrono::seconds(*options.confirm_s));

@@ -57,6 +57,7 @@ class Configuration {
     std::string version;
     const v1::Config& config = *whole;
   };
+  /// Waits for no change: until it is made, the view is the one before.
   [[nodiscard]] View view() const;
 
   /// Applies `edit` to a copy that has names for references. On any error nothing has changed.
@@ -138,6 +139,7 @@ class Configuration {
     /// A copy of `named` for the next change. Null: it was taken.
     std::unique_ptr<v1::Config> spare;
   };
+  void show(uint64_t revision);
   Forms forms_of(v1::Config config, Rows rows);
   Forms changed_forms_of(v1::Config config, Rows rows, const ChangedRules& changed);
   std::unique_ptr<v1::Config> spare_of(const Forms& forms);
@@ -153,6 +155,11 @@ class Configuration {
   uint64_t revision_ = 0;  ///< in force
   uint64_t newest_ = 0;    ///< in the store; more than revision_: degraded
   Forms in_force_;
+  mutable std::mutex shown_mutex_;  ///< guards what follows, which views are made of; taken after mutex_
+  struct {
+    uint64_t revision = 0;
+    std::shared_ptr<const v1::Config> config = std::make_shared<const v1::Config>();
+  } shown_;
   Forms gone_;     ///< what was in force before: the next change's copy is made of it
   Spares spares_;
   std::string fallen_back_;  ///< why, if so

@@ -144,6 +144,13 @@ Result<void> DataPlaneClient::take_out(const std::string& group, const std::stri
   return reply ? Result<void>() : Result<void>(reply.error());
 }
 
+Result<void> DataPlaneClient::report_health(const v1::ReportHealth& report) {
+  v1::ControlRequest request;
+  *request.mutable_report_health() = report;
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
 Result<void> DataPlaneClient::identify(const std::string& device, uint32_t seconds) {
   v1::ControlRequest request;
   request.mutable_identify()->set_device(device);

@@ -34,6 +34,7 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   Result<void> start_measurement(const v1::Config& config) override;
   Result<v1::Measurement> end_measurement() override;
   Result<void> take_out(const std::string& group, const std::string& port, uint32_t milliseconds) override;
+  Result<void> report_health(const v1::ReportHealth& report) override;
   Result<void> identify(const std::string& device, uint32_t seconds) override;
 
  private:

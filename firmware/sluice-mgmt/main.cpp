@@ -13,6 +13,7 @@
 #include "api/server.h"
 #include "config/confirmation_watch.h"
 #include "config/store.h"
+#include "config/tool_reports.h"
 #include "config/transaction.h"
 #include "sluice-mgmt/data_plane_client.h"
 #include "system/service.h"
@@ -51,6 +52,8 @@ Result<void> run(Options options, const sigset_t& signals) {
   if (!store) return store.error();
   auto people = config::People::open(options.state + "/sluice.sqlite");
   if (!people) return people.error();
+  auto tool_reports = config::ToolReports::open(options.state + "/sluice.sqlite");
+  if (!tool_reports) return tool_reports.error();
   auto auth = api::Auth::open(**people, options.state + "/first-login");
   if (!auth) return auth.error();
   options.server.certificate = options.state + "/tls-certificate.pem";
@@ -68,7 +71,7 @@ Result<void> run(Options options, const sigset_t& signals) {
 
   api::Router router([&](const api::Request& request) { return (*auth)->identify(request); });
   api::Events events(configuration, data_plane);
-  api::add_routes(router, configuration, data_plane, **auth, events);
+  api::add_routes(router, configuration, data_plane, **auth, events, **tool_reports);
   options.server.local_socket = options.state + "/api.sock";
   if (activated) options.server.listener = activated->release();
   const auto server = api::Server::start(
@@ -79,6 +82,15 @@ Result<void> run(Options options, const sigset_t& signals) {
   data_plane.start([&] {
     if (auto r = configuration.resume(); !r)
       spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
+    // Their time begins now.
+    for (const auto& [port, milliseconds] : (*tool_reports)->all()) {
+      v1::ReportHealth report;
+      report.set_port(port);
+      report.set_state(v1::ToolState::UP);
+      report.set_milliseconds(milliseconds);
+      report.set_remembered(true);
+      if (auto r = data_plane.report_health(report); !r) return;  // it is gone again
+    }
   });
   const config::ConfirmationWatch watch(configuration);
   if (options.server.listener < 0) spdlog::info("sluice-mgmt serves https://{}:{}", options.server.address, options.server.port);

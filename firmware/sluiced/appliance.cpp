@@ -95,7 +95,7 @@ Result<void> Appliance::publish(uint64_t revision) {
   panel_.open_new(prepared_->plan, prepared_shares_);
   plan_ = std::move(prepared_->plan);
   shares_ = prepared_shares_;
-  if (const auto links = system::list_links()) liveness_.follow(*prepared_->snapshot, plan_, faults(plan_, *links));
+  if (const auto links = system::list_links()) liveness_.follow(*prepared_->snapshot, plan_, faults(plan_, *links), words_, heard_ns_);
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
@@ -110,11 +110,11 @@ Liveness::Fault Appliance::faults(const compile::Plan& plan, const std::vector<s
   return [this, &plan, &links](PortSlot port, bool by_link) { return panel_.fault_of(*plan.port(port), links, by_link); };
 }
 
-/// Flows of members that have lost their link go elsewhere, and home when it is back.
+/// Flows of members that have lost their link, or are not well, go elsewhere, and home when they are back.
 void Appliance::follow_links() {
   if (plan_.groups.empty()) return;
   const auto links = system::list_links();
-  if (!links || !liveness_.follow(*publisher_.current(), plan_, faults(plan_, *links))) return;
+  if (!links || !liveness_.follow(*publisher_.current(), plan_, faults(plan_, *links), words_, heard_ns_)) return;
   for (auto& worker : workers_) worker->between_bursts([](Floor&, auto&) {});
   for (const Group& group : publisher_.current()->groups) group.table->retire();
 }
@@ -130,17 +130,27 @@ Result<void> Appliance::take_out(const v1::TakeOut& request) {
   return Error{ErrorCode::kNotFound, "", "the tool group or its member is gone"};
 }
 
-void Appliance::tick() {
+void Appliance::report_health(const v1::ReportHealth& request) {
+  words_.hear(request, monotonic_ns());
+  follow_links();
+}
+
+void Appliance::tick(bool managed) {
   // By the clock: a tick comes with every request, too.
   const uint64_t now = monotonic_ns();
   const bool is_second = now >= next_second_ns_;
   if (is_second) next_second_ns_ = now + 1'000'000'000;
+  constexpr uint64_t kBusy = 60'000'000;  // nanoseconds: three ticks. With what is longer, this daemon has been at something else
+  if (!managed || now - heard_ns_ > kBusy) words_.nobody_listened(heard_ns_, now, !managed);
+  heard_ns_ = now;
   follow_links();  // before ports are opened, which takes its time
   if (reconcile_wanted_ || is_second) {  // a port that could not be opened is tried again
     reconcile_wanted_ = false;
     panel_.reconcile(plan_, shares_);
   }
   if (is_second) {
+    words_.forget_gone([this](const std::string& id) { return std::any_of(plan_.ports.begin(), plan_.ports.end(), [&](const auto& p) { return p.id == id; }); },
+                       now);
     panel_.look_for_bursts();
     panel_.restart_stalled(plan_, shares_);
     system::notify_alive();
@@ -279,6 +289,7 @@ v1::Status Appliance::status() {
     c->set_lost(census.lost());
   }
   panel_.report(plan_, idle_seconds(received), out);
+  for (auto& port : *out.mutable_ports()) words_.report(port.id(), heard_ns_, port);
   liveness_.report(*publisher_.current(), plan_, out);
   return out;
 }

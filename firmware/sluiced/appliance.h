@@ -52,13 +52,16 @@ class Appliance {
   /// A member of a tool group is as if it had failed, for so long. Errors: there is none such.
   [[nodiscard]] Result<void> take_out(const v1::TakeOut& request);
 
+  /// What a tool says of itself.
+  void report_health(const v1::ReportHealth& request);
+
   /// Makes the light of a device blink, by its MAC or PCI address.
   [[nodiscard]] Result<void> identify(const std::string& device, uint32_t seconds) const;
 
   /// Housekeeping, fifty times a second: members of tool groups that lost their link (of some the kernel tells only after a second), devices
   /// that came or went, accounts of what is no longer configured. Tells the service manager that this daemon is alive, once every worker has
-  /// come round: one that hangs keeps the control thread here.
-  void tick();
+  /// come round: one that hangs keeps the control thread here. managed: the management daemon is there.
+  void tick(bool managed);
   void links_changed() { reconcile_wanted_ = true; }
 
  private:
@@ -77,6 +80,8 @@ class Appliance {
   std::vector<std::unique_ptr<Worker>> workers_;
   Panel panel_;
   Liveness liveness_;
+  ToolWords words_;
+  uint64_t heard_ns_ = 0;  ///< monotonic: until then whatever tools said has been heard
   compile::Compiler compiler_;
   std::optional<compile::Compiled> prepared_;
   compile::Shares prepared_shares_;

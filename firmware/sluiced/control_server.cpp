@@ -49,6 +49,10 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
       if (auto r = appliance.take_out(request.take_out()); !r) set_error(reply, r.error());
       else reply.mutable_taken_out();
       break;
+    case v1::ControlRequest::kReportHealth:
+      appliance.report_health(request.report_health());
+      reply.mutable_heard();
+      break;
     case v1::ControlRequest::REQUEST_NOT_SET: set_error(reply, {ErrorCode::kInvalid, "", "an empty request"}); break;
   }
   return reply;
@@ -101,7 +105,7 @@ void ControlServer::serve(const volatile bool& stop) {
         appliance_.links_changed();
       }
     }
-    appliance_.tick();
+    appliance_.tick(!peers_.empty());
   }
 }
 

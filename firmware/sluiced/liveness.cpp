@@ -8,7 +8,22 @@
 
 namespace sluice {
 
-bool Liveness::follow(const Snapshot& snapshot, const compile::Plan& plan, const Fault& fault) {
+namespace {
+
+/// Adds to the faults of a group's members what their tools say. Silence of all is none of them: so it is where the way on which they report is
+/// cut, and a tool that may be well is better than none.
+void heed_words(const compile::GroupPlan& group, const compile::Plan& plan, const ToolWords& words, uint64_t heard_ns, std::vector<std::string>& faults) {
+  const auto state_of = [&](std::size_t m) { return words.state_of(plan.port(group.members[m])->id, heard_ns); };
+  bool is_any_well = false;
+  for (std::size_t m = 0; m < faults.size(); ++m)
+    is_any_well |= faults[m].empty() && !group.drained[m] && (state_of(m) == ToolWords::State::kUp || state_of(m) == ToolWords::State::kUnknown);
+  for (std::size_t m = 0; m < faults.size(); ++m)
+    if (faults[m].empty() && (is_any_well || state_of(m) == ToolWords::State::kDown)) faults[m] = words.fault_of(plan.port(group.members[m])->id, heard_ns);
+}
+
+}  // namespace
+
+bool Liveness::follow(const Snapshot& snapshot, const compile::Plan& plan, const Fault& fault, const ToolWords& words, uint64_t heard_ns) {
   bool changed = false;
   if (monotonic_ns() >= drill_.until_ns) drill_ = {};
   std::erase_if(groups_, [&plan](const auto& known) {
@@ -21,11 +36,13 @@ bool Liveness::follow(const Snapshot& snapshot, const compile::Plan& plan, const
     if (known.members != group.members || known.sharing != sharing) known = {.members = group.members, .sharing = sharing};
     std::vector<MemberState> states;
     std::vector<std::string> faults;
-    for (std::size_t m = 0; m < group.members.size(); ++m) {
-      const bool drilled = group.id == drill_.group && group.members[m] == drill_.member;
-      faults.push_back(drilled ? "taken out for a drill" : fault(group.members[m], group.by_link));
-      states.push_back(group.drained[m] ? MemberState::kDrained : faults.back().empty() ? MemberState::kUp : MemberState::kDown);
+    for (const PortSlot member : group.members) {
+      const bool drilled = group.id == drill_.group && member == drill_.member;
+      faults.push_back(drilled ? "taken out for a drill" : fault(member, group.by_link));
     }
+    if (group.by_report) heed_words(group, plan, words, heard_ns, faults);
+    for (std::size_t m = 0; m < faults.size(); ++m)
+      states.push_back(group.drained[m] ? MemberState::kDrained : faults[m].empty() ? MemberState::kUp : MemberState::kDown);
     if (states != known.states && !known.states.empty())
       for (std::size_t m = 0; m < states.size(); ++m)
         if (states[m] != known.states[m])

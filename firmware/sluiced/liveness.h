@@ -9,6 +9,7 @@
 #include "compile/compile.h"
 #include "engine/snapshot.h"
 #include "sluice/v1/status.pb.h"
+#include "sluiced/tool_words.h"
 
 namespace sluice {
 
@@ -18,9 +19,9 @@ class Liveness {
   /// Why a port can't be sent to; empty: it can. by_link: not without a link.
   using Fault = std::function<std::string(PortSlot port, bool by_link)>;
 
-  /// Brings the bucket tables of a snapshot, in force or about to be, up to what ports can do now. Whether any had to change: the caller
-  /// retires them.
-  bool follow(const Snapshot& snapshot, const compile::Plan& plan, const Fault& fault);
+  /// Brings the bucket tables of a snapshot, in force or about to be, up to what ports can do now, and to what their tools said until
+  /// heard_ns. Whether any had to change: the caller retires them.
+  bool follow(const Snapshot& snapshot, const compile::Plan& plan, const Fault& fault, const ToolWords& words, uint64_t heard_ns);
   /// The member counts as down until then, on the monotonic clock: a drill. There is one at a time.
   void take_out(const std::string& group, PortSlot member, uint64_t until_ns) { drill_ = {group, member, until_ns}; }
   void report(const Snapshot& snapshot, const compile::Plan& plan, v1::Status& status) const;

@@ -71,6 +71,56 @@ class Identity(Described):
         self.assertEqual(self.lab.api("PATCH", "/api/v1/users/vera", {"role": "OPERATOR"}).status, 200)
         self.assertEqual(self.lab.api("PATCH", "/api/v1/system", {"contact": "x"}, token=viewer).status, 403)  # the token's own role stays
 
+    def test_2_a_tools_token_reports_the_health_of_its_port_and_does_nothing_else_and_outlives_its_makers_password(self):
+        maker, viewer = self.somebody("tom", "OPERATOR"), self.somebody("tess", "VIEWER")
+        made = self.lab.api("POST", "/api/v1/tokens", {"port": "tool1", "comment": "ids"}, token=maker)
+        self.assertEqual(made.status, 201, made.body)
+        self.assertEqual((made.json()["port"], made.json().get("role")), ("tool1", None))
+        tool = made.json()["token"]
+
+        def report(port, body, token=tool, method="PUT"):
+            return self.lab.api(method, f"/api/v1/ports/{port}/health", body, token=token)
+
+        def health(port):
+            return next(p for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == port).get("health")
+
+        self.assertEqual(report("tool1", {"state": "DOWN", "reason": "disk full", "milliseconds": 60000}).status, 204)
+        told = health("tool1")
+        self.assertEqual((told["state"], told["reason"], told["milliseconds"]), ("DOWN", "disk full", 60000))
+        self.assertLess(told["silent_milliseconds"], 60000)
+        for port in ("tool2", "in1", "nowhere"):
+            self.assertEqual(report(port, {"state": "UP"}).status, 403, port)
+        for method, path, body in (("GET", "/api/v1/status", None), ("GET", "/api/v1/me", None), ("POST", "/api/v1/logout", None), ("GET", "/api/v1/events", None),
+                                   ("PATCH", "/api/v1/ports/tool1", {"comment": "x"}), ("POST", "/api/v1/tokens", {"role": "VIEWER"}),
+                                   ("PUT", "/api/v1/me/password", {"old_password": "a", "new_password": "b"})):
+            refused = self.lab.api(method, path, body, token=tool)
+            self.assertEqual((refused.status, refused.json()["detail"]), (403, "this is a tool's token: it reports the health of its port, and does nothing else"), path)
+        # Who may not move traffic makes no such token; an operator reports without one.
+        self.assertEqual(self.lab.api("POST", "/api/v1/tokens", {"port": "tool1"}, token=viewer).status, 403)
+        self.assertEqual(report("tool2", {"state": "UP"}, token=viewer).status, 403)
+        self.assertEqual(report("tool2", {"state": "UP"}, token=maker).status, 204)
+        self.assertEqual(health("tool2")["state"], "UP")
+        self.assertEqual(report("in1", {"state": "UP"}, token=maker).status, 409)
+        self.assertEqual(report("nowhere", {"state": "UP"}, token=maker).status, 404)
+        for body, field in (({"port": "tool1", "role": "VIEWER"}, "role"), ({"port": "nowhere"}, "port"), ({"port": "in1"}, "port"), ({}, "role")):
+            self.assertEqual(self.lab.api("POST", "/api/v1/tokens", body, token=maker).json()["errors"][0]["field"], field, body)
+        for body, field in (({}, "state"), ({"state": "UP", "milliseconds": 99}, "milliseconds"), ({"state": "UP", "milliseconds": 60001}, "milliseconds"),
+                            ({"state": "DOWN", "reason": "x" * 256}, "reason")):
+            self.assertEqual(report("tool1", body).json()["errors"][0]["field"], field, body)
+        # By the port's id: a new name takes nothing away.
+        self.assertEqual(self.lab.api("POST", "/api/v1/ports/tool1:rename", {"name": "ids"}).status, 200)
+        self.assertEqual(report("ids", {"state": "UP"}).status, 204)
+        self.assertEqual({t["port"] for t in self.lab.api("GET", "/api/v1/tokens", token=maker).json() if t["comment"] == "ids"}, {"ids"})
+        self.assertEqual(self.lab.api("POST", "/api/v1/ports/ids:rename", {"name": "tool1"}).status, 200)
+        changed = self.lab.api("PUT", "/api/v1/me/password", {"old_password": "a password of his own", "new_password": "quite another password"}, token=maker)
+        self.assertEqual(changed.status, 204, changed.body)
+        self.assertEqual(report("tool1", {"state": "UP"}).status, 204)
+        self.assertEqual(self.lab.api("PATCH", "/api/v1/users/tom", {"password": "a first password"}).status, 200)
+        self.assertEqual(report("tool1", None, method="DELETE").status, 204)
+        self.assertIsNone(health("tool1"))
+        self.assertEqual(self.lab.api("DELETE", "/api/v1/users/tom").status, 204)
+        self.assertEqual(report("tool1", {"state": "UP"}).status, 401)
+
     def test_3_logout_ends_the_token_it_comes_with_and_a_revoked_one_is_worth_nothing(self):
         token = self.somebody("lena", "OPERATOR")
         made = self.lab.api("POST", "/api/v1/tokens", {"role": "VIEWER", "comment": "ci"}, token=token).json()

@@ -33,7 +33,7 @@ ROUTES = {"/config": "GET PUT", "/config:restore": "POST", "/system": "GET PUT P
           "/revisions/{number}/label": "PUT", "/revisions/{number}:rollback": "POST", "/revisions/{number}:revert": "POST",
           "/revisions/{number}:confirm": "POST",
           "/maps/{name}/rules": "GET POST", "/maps/{name}/rules/{id}": "GET PUT PATCH DELETE", "/maps/{name}/rules/{id}:move": "POST",
-          "/maps/{name}/measure": "POST", "/tool_groups/{name}:drill": "POST",
+          "/maps/{name}/measure": "POST", "/tool_groups/{name}:drill": "POST", "/ports/{name}/health": "PUT DELETE",
           "/address_sets/{name}/entries": "GET POST", "/address_sets/{name}/entries:remove": "POST",
           **{f"/{c}": "GET POST" for c in COLLECTIONS}, **{f"/{c}/{{name}}": "GET PUT PATCH DELETE" for c in COLLECTIONS},
           **{f"/{c}/{{name}}:rename": "POST" for c in COLLECTIONS}}
@@ -227,6 +227,8 @@ class Walk(Described):
             able = [(g["name"], m["port"]) for g in groups for m in g["members"] if m["buckets"]]
             name, member = self.rng.choice(able) if able else (None, None)
             return (pattern.replace("{name}", name), {"member": member, "milliseconds": 10}, True) if able else (None, None, False)
+        if rest.endswith("/health"):
+            return pattern.replace("{name}", "tool1"), {"state": "UP", "milliseconds": 60000} if method == "PUT" else None, True
         if collection in COLLECTIONS and "/rules" not in rest and "/entries" not in rest:
             body = self.good_resource(collection, new)
             if rest == collection:

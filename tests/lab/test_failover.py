@@ -1,5 +1,9 @@
 """Tool groups whose members lose their link: what moves, what is lost, and what comes home; numbered frames are the judge."""
 import collections
+import pathlib
+import signal
+import subprocess
+import sys
 import time
 import unittest
 
@@ -149,6 +153,81 @@ class Failover(unittest.TestCase):
         copies = self.of_group(ledger)
         self.assertEqual(sum(c["created"]["packets"] for c in copies.values()), generated["sent"])
         self.assertEqual([c["dropped"] for c in copies.values()], [[]] * 4)
+
+
+    def agent(self, tool, milliseconds, every):
+        """A tool's own program that says every so often that the tool is up, with the tool's own token."""
+        made = self.lab.api("POST", "/api/v1/tokens", {"port": tool, "comment": "agent"})
+        self.assertEqual(made.status, 201, made.body)
+        agent = subprocess.Popen([sys.executable, pathlib.Path(__file__).parent / "reporting_tool.py", self.lab.url, self.lab.cacert, made.json()["token"], tool,
+                                  str(milliseconds), str(every)], stdout=subprocess.DEVNULL)
+
+        def end():
+            agent.kill()
+            agent.wait()
+
+        self.addCleanup(end)
+        wait_until(f"a word of {tool}", lambda: self.health(tool) == "UP")
+        return agent
+
+    def health(self, tool):
+        port = next(p for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == tool)
+        return port.get("health", {}).get("state")
+
+    def test_a_tool_that_hangs_with_its_link_up_loses_its_flows_within_its_word_and_no_packet_is_lost(self):
+        self.lab.configure([MAP], [{**FOUR, "health": {"report": True}}])
+        tools = ("tool1", "tool2", "tool3", "tool4")
+        recordings = {tool: Recording(self.lab, "tools", tool) for tool in tools}
+        agents = {tool: self.agent(tool, 1000, 250) for tool in ("tool1", "tool2")}
+        generator = start_generator(self.lab, "in4", numbered(ENDLESS), 4000)
+        self.more_traffic()
+        agents["tool2"].send_signal(signal.SIGSTOP)
+        stopped = time.time_ns()
+        wait_until("a tool that is missed", lambda: self.members()["tool2"]["state"] == "DOWN")
+        self.assertEqual(self.members()["tool2"]["reason"], "its tool has not reported within 1000 ms")
+        self.assertEqual((self.health("tool1"), self.health("tool2"), self.health("tool3")), ("UP", "SILENT", None))
+        self.assertEqual([m["state"] for m in self.members().values()], ["ACTIVE", "DOWN", "ACTIVE", "ACTIVE"])
+        self.more_traffic()
+        agents["tool2"].send_signal(signal.SIGCONT)
+        wait_until("all members", lambda: all(m["state"] == "ACTIVE" for m in self.members().values()))
+        self.more_traffic()
+        generated = finish(generator, early=True)
+        ledger = self.lab.settled()
+        frames = {tool: [(at, number_of(data)) for at, data in recording.stop()] for tool, recording in recordings.items()}
+        got = collections.Counter(n for of_tool in frames.values() for _, n in of_tool)
+        self.assertEqual((len(got), {n: times for n, times in got.items() if times > 1}), (generated["sent"], {}))
+        homes = collections.defaultdict(set)
+        for tool, of_tool in frames.items():
+            for at, n in of_tool:
+                if at < stopped:
+                    homes[n % FLOWS].add(tool)
+        self.assertTrue(all(len(home) == 1 for home in homes.values()))
+        moved = [at for tool, of_tool in frames.items() for at, n in of_tool if tool not in homes[n % FLOWS]]
+        self.assertEqual({n % FLOWS for tool, of_tool in frames.items() for _, n in of_tool if tool not in homes[n % FLOWS]},
+                         {flow for flow, home in homes.items() if home == {"tool2"}}, "flows moved that had no need to, or did not that had")
+        print(f"failover: {(min(moved) - stopped) / 1e6:.0f} ms from the moment that a tool hangs, whose words hold 1,000 ms, to the first moved packet", flush=True)
+        self.assertEqual(losses(self.lab.port(ledger, "in4")), 0)
+        self.assertEqual([c["dropped"] for c in self.of_group(ledger).values()], [[]] * 4)
+
+    def test_a_tool_that_says_that_it_is_down_gets_nothing_and_one_that_hangs_while_a_daemon_restarts_is_missed_afterwards(self):
+        self.lab.configure([MAP], [{**GROUP, "health": {"report": True}}])
+        answer = self.lab.api("PUT", "/api/v1/ports/tool3/health", {"state": "DOWN", "reason": "disk full"})
+        self.assertEqual(answer.status, 204, answer.body)
+        wait_until("a member that is down", lambda: self.members()["tool3"]["state"] == "DOWN")
+        self.assertEqual(self.members()["tool3"]["reason"], "its tool reports that it is down: disk full")
+        self.assertEqual(self.lab.api("DELETE", "/api/v1/ports/tool3/health").status, 204)
+        wait_until("all members", lambda: all(m["state"] == "ACTIVE" for m in self.members().values()))
+        self.agent("tool1", 1000, 100)
+        hanging = self.agent("tool2", 1000, 100)
+        for daemon in ("sluice-mgmt", "sluiced"):
+            hanging.send_signal(signal.SIGSTOP)
+            self.lab.run("kill", daemon)
+            self.lab.run("start")
+            wait_until("the revision", lambda: (lambda answer: answer.status == 200 and answer.json().get("tool_groups"))(self.lab.api("GET", "/api/v1/status")))
+            wait_until(f"a tool that is missed after {daemon} began anew", lambda: self.members()["tool2"]["state"] == "DOWN")
+            wait_until("the other tool's word", lambda: self.members()["tool1"]["state"] == "ACTIVE" and self.health("tool1") == "UP")
+            hanging.send_signal(signal.SIGCONT)
+            wait_until("all members", lambda: all(m["state"] == "ACTIVE" for m in self.members().values()))
 
 
 class FailoverOfTwoWorkers(Failover):
