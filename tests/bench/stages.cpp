@@ -5,9 +5,11 @@
 #include <memory>
 #include <random>
 
+#include "base/endian.h"
 #include "compile/dedup.h"
 #include "engine/pipeline.h"
 #include "tests/builders/compiled.h"
+#include "tests/bench/rule_sets.h"
 #include "tests/builders/packet_builder.h"
 
 namespace sluice::bench {
@@ -265,6 +267,104 @@ static Once pipeline_stage(unsigned seed, uint32_t length, unsigned tools, const
   };
 }
 
+/// Writes the header of the next packet of a trace into each frame, and its number, so that no packet is one of before: what a NIC does.
+class TracePort final : public EndlessPort {
+ public:
+  TracePort(const FrameMemory& memory, uint32_t length, std::vector<FiveTuple> trace) : EndlessPort(memory, length), trace_(std::move(trace)) {}
+  void rx_burst(Burst& burst, FramePool& pool) override {
+    EndlessPort::rx_burst(burst, pool);
+    for (unsigned i = 0; i < burst.size; ++i) write(const_cast<std::byte*>(burst.frames[i].data));
+  }
+  void write(std::byte* frame) {
+    const FiveTuple& header = trace_[number_ % trace_.size()];
+    frame[23] = std::byte{header.protocol};
+    std::memcpy(frame + 26, header.src.data(), 4);
+    std::memcpy(frame + 30, header.dst.data(), 4);
+    write_be16(frame + 34, header.src_port);
+    write_be16(frame + 36, header.dst_port);
+    const uint64_t number = number_++;
+    std::memcpy(frame + 54, &number, sizeof number);  // in the payload
+  }
+
+ private:
+  std::vector<FiveTuple> trace_;
+  uint64_t number_ = 0;
+};
+
+struct Whole {
+  static constexpr uint32_t kLength = 512;
+  compile::Compiled compiled;
+  FrameMemory memory{kFrames, 11};
+  Floor floor{{.workers = 1, .frames_per_worker = kFrames}, 0};
+  std::vector<std::unique_ptr<EndlessPort>> queues;
+  Pipeline<Unwatched> pipeline{floor};
+  FlowCensus census{1};
+};
+
+/// The rules of a kind as the API has them.
+static std::string json_of(const std::vector<TupleRule>& rules) {
+  std::string out;
+  const auto dotted = [](const std::array<uint8_t, 16>& a, unsigned length) {
+    return "\"" + std::to_string(a[0]) + "." + std::to_string(a[1]) + "." + std::to_string(a[2]) + "." + std::to_string(a[3]) + "/" + std::to_string(length) + "\"";
+  };
+  for (const TupleRule& rule : rules) {
+    std::string ip, l4;
+    const auto add = [](std::string& to, const std::string& field, const std::string& value) { to += (to.empty() ? "\"" : ",\"") + field + "\": [" + value + "]"; };
+    if (rule.src_length) add(ip, "src", dotted(rule.src, rule.src_length));
+    if (rule.dst_length) add(ip, "dst", dotted(rule.dst, rule.dst_length));
+    if (!rule.any_protocol) add(ip, "protocol", "\"" + std::to_string(rule.protocol) + "\"");
+    const auto ports = [&](const char* field, const std::array<uint16_t, 2>& range) {
+      if (range[0] != 0 || range[1] != 65535) add(l4, field, "\"" + std::to_string(range[0]) + "-" + std::to_string(range[1]) + "\"");
+    };
+    ports("src_port", rule.src_ports), ports("dst_port", rule.dst_ports);
+    out += std::string(out.empty() ? "" : ",") + R"({"action": "PASS", "match": {"ip": {)" + ip + "}" + (l4.empty() ? "" : R"(, "l4": {)" + l4 + "}") + "}}";
+  }
+  return out;
+}
+
+/// All that one packet may go through: 16,384 rules, deduplication with as many packets live as come in 50 ms, one of four tools, slicing at 128
+/// bytes. without: the trace is written, and nothing else done.
+static Once whole_stage(bool without, unsigned seed) {
+  const auto rules = make_rules("acl", 16'384, seed);
+  auto trace = make_headers(rules, 1'000'000, true, seed + 1);
+  auto data = std::make_shared<Whole>();
+  std::string ports = R"({"name": "in1", "role": "NETWORK"})";
+  for (unsigned t = 1; t <= 4; ++t) ports += R"(,{"name": "t)" + std::to_string(t) + R"(", "role": "TOOL"})";
+  data->compiled = test::compile_json(R"({"ports": [)" + ports + R"(], "dedup_domains": [{"name": "d", "ports": ["in1"]}], "tool_groups": [{"name": "g", "members": [)" +
+                                      to_tools(4) + R"(]}], "maps": [{"name": "m", "sources": {"ports": ["in1"]}, "destinations": [{"tool_group": "g",
+    "operations": {"slice": {"length": 128}}}], "rules": [)" + json_of(rules) + "]}]}");
+  const auto memory = compile::share_dedup_memory(data->compiled.plan.domains, std::size_t{1} << 30);
+  if (!memory || !compile::give_dedup_memory(*data->compiled.snapshot, data->compiled.plan.domains, *memory, false)) std::abort();
+  std::mt19937 random(seed);
+  fill_frames(data->memory, random, Whole::kLength);
+  data->floor.pool.add(MemoryClass::kCopy);
+  data->floor.flow_census = &data->census;  // as sluiced gives it one
+  TracePort* inlet = nullptr;
+  for (const auto& port : data->compiled.plan.ports) {
+    if (port.receives()) {
+      auto made = std::make_unique<TracePort>(data->memory, Whole::kLength, std::move(trace));
+      data->floor.inlets.push_back({.port = port.slot, .queue = inlet = made.get()});
+      data->queues.push_back(std::move(made));
+      continue;
+    }
+    auto* queue = data->queues.emplace_back(std::make_unique<EndlessPort>(data->memory, Whole::kLength)).get();
+    data->floor.outlets[port.slot] = {.open = true, .queue = queue, .copies = std::make_unique<ToolQueue>()};
+    data->floor.open_outlets.push_back(port.slot);
+  }
+  if (without)
+    return [data, inlet, frame = uint32_t{0}]() mutable {
+      for (unsigned i = 0; i < 32 * kBurst; ++i) inlet->write(data->memory.chunk(frame = (frame + 1) % kFrames));
+      return uint64_t{32} * kBurst;
+    };
+  return [data] {
+    for (int i = 0; i < 32; ++i) data->pipeline.run_once(*data->compiled.snapshot);
+    // A figure of packets that are dropped on the way would be none.
+    const auto& account = data->floor.book.port(data->compiled.plan.ports[0].slot);
+    if (account.unaccounted() != 0 || account.fanned_out.packets != account.dequeued.packets) std::abort();
+    return uint64_t{32} * kBurst;
+  };
+}
+
 std::vector<Stage> stages(unsigned seed) {
   std::vector<Stage> out;
   for (const auto& e : kEncapsulations)
@@ -289,6 +389,8 @@ std::vector<Stage> stages(unsigned seed) {
     for (const unsigned copies : {1U, 2U})
       out.push_back({std::string("dedup/744k/") + (copies == 1 ? "uniform" : "twice") + (shared ? "/shared" : ""),
                      [=] { return dedup_stage(copies, shared, seed); }});
+  for (const bool without : {true, false})
+    out.push_back({without ? "whole/the-trace-alone" : "whole/16384-rules-dedup-4-tools-slice", [=] { return whole_stage(without, seed); }});
   for (const bool two : {false, true})
     out.push_back({two ? "handover/two-workers/64B" : "handover/one-worker/64B", [=] { return handover_stage(two, seed); }});
   return out;

@@ -23,7 +23,7 @@ struct Stage {
 [[nodiscard]] std::vector<Stage> stages(unsigned seed);
 
 /// An endless stream of frames of one length in, nothing behind the way out: what remains is the pipeline.
-class EndlessPort final : public PortQueue {
+class EndlessPort : public PortQueue {
  public:
   EndlessPort(const FrameMemory& memory, uint32_t length) : memory_(memory), length_(length) {}
   void rx_burst(Burst& burst, FramePool& pool) override;
