@@ -305,7 +305,7 @@ Result<User> Auth::change_user(const std::string& name, std::optional<Role> role
   }
   std::vector<Pass> kept;
   for (const auto& [key, pass] : passes_)
-    if (pass.user == name && (!hash || !pass.port.empty())) kept.push_back(pass);
+    if (pass.user == name && !hash) kept.push_back(pass);
   if (auto r = store(changed, kept); !r) return r.error();
   if (hash && name == kFirstUser) unlink(file_.c_str());
   return changed;

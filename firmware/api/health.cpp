@@ -12,7 +12,7 @@ Result<const v1::Port*> port_of(const v1::Config& config, const Request& request
   const int i = config::find(config, config::find_collection("ports"), name);
   const v1::Port* const port = i < 0 ? nullptr : &config.ports(i);
   if (!request.caller.port.empty() && (!port || port->id() != request.caller.port))
-    return Error{ErrorCode::kForbidden, "", "this token is for another port than \"" + name + "\""};
+    return Error{ErrorCode::kForbidden, "", "this token is for another port than \"" + name + "\", or its port has another name now: its id stays the same"};
   if (!port) return no_such(config::find_collection("ports"), name);
   if (port->role() == v1::PortRole::NETWORK) return Error{ErrorCode::kConflict, "", "\"" + name + "\" is a network port: no tool is behind it"};
   return port;
@@ -22,6 +22,8 @@ Response put_health(Context& c, const Request& request, const std::string& name)
   v1::HealthReport body;
   if (auto r = read_body(request, body); !r) return problem(r.error());
   config::fill_defaults(body);
+  if (std::any_of(body.reason().begin(), body.reason().end(), [](char one) { return static_cast<unsigned char>(one) < 0x20 || one == 0x7F; }))
+    return problem({ErrorCode::kInvalid, "reason", "has characters that are no text"});
   const auto view = c.configuration.view();
   const auto port = port_of(view.config, request, name);
   if (!port) return problem(port.error());
@@ -31,7 +33,7 @@ Response put_health(Context& c, const Request& request, const std::string& name)
   report.set_milliseconds(body.milliseconds());
   report.set_reason(body.reason());
   if (auto r = c.telemetry.report_health(report); !r) return problem(r.error());
-  return done(c.tool_reports.remember(report.port(), report.milliseconds()));
+  return done(c.tool_reports.remember(report.port(), {body.milliseconds(), body.state() == v1::ToolState::DOWN, body.reason()}));
 }
 
 Response remove_health(Context& c, const Request& request, const std::string& name) {

@@ -142,7 +142,8 @@ Response add_token(Context& c, const Request& request) {
   } else if (!body.role()) {
     return problem({ErrorCode::kInvalid, "role", "is required, or a port: the token is its tool's then"});
   }
-  const auto issued = c.auth.add_token(request.caller, body.comment(), body.role(), body.days(), port);
+  // A tool's is worth as much as its maker: nothing, once he is no operator.
+  const auto issued = c.auth.add_token(request.caller, body.comment(), port.empty() ? body.role() : v1::AccessRole::OPERATOR, body.days(), port);
   if (!issued) return problem(issued.error());
   auto token = token_of(issued->pass, view.config);
   token.set_token(issued->token);
@@ -183,7 +184,7 @@ void add_people_routes(Router& router, const Shared& c) {
        }});
   router.add({"PUT",
               "/api/v1/me/password",
-              "changes one's password; all other tokens and cookies end",
+              "changes one's password; all other tokens and cookies end, but for those of tools",
               Access::kSelf,
               {v1::PasswordChange::descriptor()},
               {},

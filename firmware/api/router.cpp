@@ -65,10 +65,8 @@ Result<void> check_parameters(const Route& route, const Request& request) {
 }
 
 Result<void> check_access(Access access, const Caller& caller) {
-  if (!caller.port.empty()) {
-    if (access == Access::kTool) return {};
+  if (!caller.port.empty() && access != Access::kTool)
     return Error{ErrorCode::kForbidden, "", "this is a tool's token: it reports the health of its port, and does nothing else"};
-  }
   if (access == Access::kSelf) return {};
   if (caller.restricted)
     return Error{ErrorCode::kForbidden, "", "the first password has to be changed before anything else: PUT /api/v1/me/password"};

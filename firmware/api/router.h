@@ -64,8 +64,11 @@ class Router {
 
   void add(Route route) { routes_.push_back(std::move(route)); }
   [[nodiscard]] Response handle(Request request) const;
-  /// Whether the request comes from somebody with authority, whatever it asks for.
-  [[nodiscard]] bool is_authorised(const Request& request) const { return static_cast<bool>(identify_(request)); }
+  /// Whether the request comes from somebody with authority, whatever it asks for. A tool has little to say.
+  [[nodiscard]] bool is_authorised(const Request& request) const {
+    const auto caller = identify_(request);
+    return caller && caller->port.empty();
+  }
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
 
  private:

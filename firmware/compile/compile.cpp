@@ -429,13 +429,13 @@ Result<Compiled> Compiler::compile(const v1::Config& config, uint64_t revision) 
   return compile(config, revision, nothing);
 }
 
-Result<Compiled> Compiler::compile(std::string_view bytes, uint64_t revision) {
+Result<Compiled> Compiler::compile(std::string_view bytes, uint64_t revision, bool is_trial) {
   google::protobuf::Arena arena;  // a configuration is hundreds of thousands of small parts, and gone after this
   auto& config = *google::protobuf::Arena::CreateMessage<v1::Config>(&arena);
   KnownRules known(bytes, known_rules_);
   if (!known.read(config)) return Error{ErrorCode::kInternal, "", "the configuration cannot be read"};
   auto compiled = compile(config, revision, known);
-  if (compiled) known_rules_ = std::move(known);
+  if (compiled && !is_trial) known_rules_ = std::move(known);
   return compiled;
 }
 

@@ -87,9 +87,9 @@ class Compiler {
  public:
   /// Requires ids and defaults to be filled in and references to be ids (config::complete does that).
   [[nodiscard]] Result<Compiled> compile(const v1::Config& config, uint64_t revision);
-  /// A configuration as it came. Rules that were the same in the one that came before are not read again. Errors: also kInternal, that the
-  /// bytes are no configuration's.
-  [[nodiscard]] Result<Compiled> compile(std::string_view bytes, uint64_t revision);
+  /// A configuration as it came. What is the same as in the one that came before is not made again; is_trial: the next one is compared with that
+  /// one, too, not with this. Errors: also kInternal, that the bytes are no configuration's.
+  [[nodiscard]] Result<Compiled> compile(std::string_view bytes, uint64_t revision, bool is_trial = false);
 
   /// A slot whose owner is no longer configured. Its account may be folded into slot `into` (legs and ports) or cleared (maps and
   /// rules) once nothing of it is in flight; then release() gives the slot back.

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "api/auth.h"
 #include "api/certificate.h"
@@ -82,12 +83,15 @@ Result<void> run(Options options, const sigset_t& signals) {
   data_plane.start([&] {
     if (auto r = configuration.resume(); !r)
       spdlog::error("the data plane refuses the committed revision: {}: {}", r.error().field_path, r.error().message);
-    // Their time begins now.
-    for (const auto& [port, milliseconds] : (*tool_reports)->all()) {
+    // What tools said before, of ports that there are: their time begins now.
+    const auto view = configuration.view();
+    for (const auto& [port, word] : (*tool_reports)->all()) {
+      if (std::none_of(view.config.ports().begin(), view.config.ports().end(), [&port = port](const auto& one) { return one.id() == port; })) continue;
       v1::ReportHealth report;
       report.set_port(port);
-      report.set_state(v1::ToolState::UP);
-      report.set_milliseconds(milliseconds);
+      report.set_state(word.down ? v1::ToolState::DOWN : v1::ToolState::UP);
+      report.set_milliseconds(word.milliseconds);
+      report.set_reason(word.reason);
       report.set_remembered(true);
       if (auto r = data_plane.report_health(report); !r) return;  // it is gone again
     }

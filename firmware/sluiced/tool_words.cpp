@@ -12,15 +12,18 @@ constexpr uint64_t kLongGone = 3'600'000 * kMillisecond;
 }  // namespace
 
 void ToolWords::hear(const v1::ReportHealth& report, uint64_t now_ns) {
-  if (report.remembered() && words_.contains(report.port())) return;  // we know better
+  if (report.remembered() && words_.contains(report.port())) return;  // we know better; and it is no witness
   if (report.state() == v1::ToolState::UNSPECIFIED) {
     words_.erase(report.port());
     return;
   }
+  if (!report.remembered())
+    for (auto& [port, word] : words_)
+      if (port != report.port() && word.witnessed_ns == 0 && now_ns >= word.heard_ns + word.milliseconds * kMillisecond / 2) word.witnessed_ns = now_ns;
   words_[report.port()] = {.down = report.state() == v1::ToolState::DOWN,
                            .reason = report.reason(),
                            .milliseconds = report.milliseconds(),
-                           .heard_ns = now_ns,
+                           .heard_ns = report.remembered() ? 0 : now_ns,
                            .until_ns = now_ns + report.milliseconds() * kMillisecond};
 }
 
@@ -33,11 +36,21 @@ void ToolWords::forget_gone(const std::function<bool(const std::string& port)>& 
   std::erase_if(words_, [&](const auto& entry) { return now_ns > entry.second.until_ns + kLongGone && !is_there(entry.first); });
 }
 
+/// Whether a word's time is over, and the way on which tools report is not cut: another was heard when half of the time was over, or later, and that
+/// is a quarter of it ago, in which a tool whose network is mended reports as well. Another that had fallen silent before this one's last word is
+/// no longer waited for; a tool that is the only one to report has no witness, and needs none.
+bool ToolWords::is_over(const std::string& port, const Word& word, uint64_t now_ns) const {
+  if (now_ns < word.until_ns) return false;
+  const bool has_others =
+      std::any_of(words_.begin(), words_.end(), [&](const auto& other) { return other.first != port && other.second.until_ns >= word.heard_ns; });
+  return !has_others || (word.witnessed_ns != 0 && now_ns >= word.witnessed_ns + word.milliseconds * kMillisecond / 4);
+}
+
 ToolWords::State ToolWords::state_of(const std::string& port, uint64_t now_ns) const {
   const auto found = words_.find(port);
   if (found == words_.end()) return State::kUnknown;
   if (found->second.down) return State::kDown;
-  return now_ns < found->second.until_ns ? State::kUp : State::kSilent;
+  return is_over(port, found->second, now_ns) ? State::kSilent : State::kUp;
 }
 
 std::string ToolWords::fault_of(const std::string& port, uint64_t now_ns) const {
@@ -56,7 +69,7 @@ void ToolWords::report(const std::string& port, uint64_t now_ns, v1::PortStatus&
   health->set_state(state == State::kDown ? "DOWN" : state == State::kSilent ? "SILENT" : "UP");
   health->set_reason(found->second.reason);
   health->set_milliseconds(found->second.milliseconds);
-  health->set_silent_milliseconds((now_ns - std::min(now_ns, found->second.heard_ns)) / kMillisecond);
+  if (found->second.heard_ns > 0) health->set_silent_milliseconds((now_ns - std::min(now_ns, found->second.heard_ns)) / kMillisecond);
 }
 
 }  // namespace sluice

@@ -18,7 +18,7 @@ class ToolWords {
   enum class State : uint8_t {
     kUnknown,  ///< it never reported
     kUp,
-    kSilent,  ///< it was up, and should have said so again
+    kSilent,  ///< it was up, and should have said so again, as others did
     kDown,    ///< until it says otherwise, however long ago it said so
   };
 
@@ -39,9 +39,11 @@ class ToolWords {
     bool down = false;
     std::string reason;
     uint32_t milliseconds = 0;
-    uint64_t heard_ns = 0;
+    uint64_t heard_ns = 0;  ///< 0: it is remembered
     uint64_t until_ns = 0;
+    uint64_t witnessed_ns = 0;  ///< when another was heard first, after half of this one's time; 0: none was
   };
+  [[nodiscard]] bool is_over(const std::string& port, const Word& word, uint64_t now_ns) const;
   std::map<std::string, Word> words_;
 };
 

@@ -103,23 +103,79 @@ TEST_CASE("liveness: a tool that says that it is down is out until it says other
   CHECK(room.sent_to() == "0-");
 }
 
-TEST_CASE("liveness: where all that could be sent to are silent, silence says nothing: they keep their flows, and one that reports again gets them") {
+TEST_CASE("liveness: where the way is cut on which tools report, none hangs: no flow moves when it is cut, meanwhile, and when it is mended") {
+  Room room(4);
+  // Each reports every 250 ms, the one after the other.
+  const auto report = [&](unsigned first, unsigned rounds) {
+    for (unsigned n = 0; n < rounds * 4; ++n) {
+      if (n >= first) room.say(n % 4, kUp);
+      room.now += 62 * kMs;
+      CHECK(room.sent_to() == "0123");
+    }
+  };
+  report(0, 10);
+  for (unsigned ms = 0; ms < 5000; ms += 10) {
+    room.now += 10 * kMs;
+    CHECK(room.sent_to() == "0123");
+  }
+  // Their connections come back one after the other, within a quarter of their time; one has hung meanwhile.
+  for (const unsigned tool : {2U, 0U, 3U}) {
+    room.say(tool, kUp);
+    room.now += 80 * kMs;
+    CHECK(room.sent_to() == "0123");
+  }
+  room.now += 9 * kMs;
+  CHECK(room.sent_to() == "0123");
+  room.now += 1 * kMs;
+  CHECK(room.sent_to() == "0-23");
+  room.say(1, kUp);
+  CHECK(room.sent_to() == "0123");
+}
+
+TEST_CASE("liveness: a cut that is a little shorter than a word moves no flow, whoever is heard first after it") {
+  for (unsigned cut = 300; cut < 2000; cut += 50) {
+    CAPTURE(cut);
+    Room room(3);
+    for (unsigned n = 0; n < 12; ++n, room.now += 83 * kMs) room.say(n % 3, kUp);
+    for (unsigned ms = 0; ms < cut; ms += 10, room.now += 10 * kMs) CHECK(room.sent_to() == "012");
+    for (const unsigned tool : {2U, 1U, 0U}) {
+      room.say(tool, kUp);
+      for (unsigned ms = 0; ms < 80; ms += 10, room.now += 10 * kMs) CHECK(room.sent_to() == "012");
+    }
+  }
+}
+
+TEST_CASE("liveness: one that fell silent long ago is waited for by nobody, and one that reports too rarely hides no other") {
   Room room(3);
-  for (unsigned m = 0; m < 3; ++m) room.say(m, kUp);
-  room.now += 1001 * kMs;
-  CHECK(room.sent_to() == "012");
-  room.say(2, kUp);
+  room.say(0, kUp);
+  for (unsigned ms = 0; ms < 3000; ms += 250, room.now += 250 * kMs) room.say(1, kUp);
+  CHECK(room.sent_to() == "-12");
+  room.now += 1000 * kMs;
   CHECK(room.sent_to() == "--2");
-  room.without_link.insert(2);
-  CHECK(room.sent_to() == "01-");
+  Room slow(2);
+  slow.say(0, kUp);
+  for (unsigned ms = 0; ms < 5000; ms += 1100, slow.now += 1100 * kMs) slow.say(1, kUp);
+  slow.say(1, kUp);
+  CHECK(slow.sent_to() == "-1");
+}
+
+TEST_CASE("liveness: a tool that hangs while others report is out when its word is over, and gets nothing while any member is well") {
+  Room room(3);
+  for (unsigned ms = 0; ms < 3000; ms += 250) {
+    for (const unsigned tool : {0U, 1U, 2U})
+      if (tool != 1 || ms < 1000) room.say(tool, kUp);
+    for (unsigned step = 0; step < 250; step += 50) {
+      CHECK(room.sent_to() == (ms + step < 1750 ? "012" : "0-2"));  // it said so at 750 ms
+      room.now += 50 * kMs;
+    }
+  }
+  room.without_link = {0, 2};
+  CHECK(room.sent_to() == "-1-");  // better than none
   // A port that stands by and is well is better than a silent one.
   Room guarded(1, 1);
   guarded.say(0, kUp);
   guarded.now += 1001 * kMs;
   CHECK(guarded.sent_to() == "-1");
-  guarded.say(1, kUp);
-  guarded.now += 1001 * kMs;
-  CHECK(guarded.sent_to() == "0-");
 }
 
 TEST_CASE("liveness: a drained member is no reason to leave others out, and a group that is not told to heeds no report") {
@@ -166,6 +222,22 @@ TEST_CASE("tool words: time in which nobody could be heard does not count, and w
   CHECK(restarted.sent_to() == "01");
   restarted.now += 1000 * kMs;
   CHECK(restarted.sent_to() == "-1");
+  restarted.say(1, kDown, 1000, true);
+  restarted.say(0, kUp);
+  CHECK(restarted.sent_to() == "0-");
+  // What is remembered is no witness: while nobody has been heard, nobody hangs.
+  Room rebooted(3);
+  rebooted.say(0, kUp, 1000, true);
+  rebooted.now += 600 * kMs;
+  rebooted.say(1, kUp, 1000, true);
+  rebooted.now += 5000 * kMs;
+  CHECK(rebooted.sent_to() == "012");
+  rebooted.say(1, kUp);
+  CHECK(rebooted.sent_to() == "012");
+  rebooted.now += 249 * kMs;
+  CHECK(rebooted.sent_to() == "012");
+  rebooted.now += 1 * kMs;
+  CHECK(rebooted.sent_to() == "-12");
 }
 
 TEST_CASE("tool words: a port that is gone for a while has its word when it is back, and long after it has none") {

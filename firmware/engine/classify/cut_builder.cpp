@@ -50,8 +50,8 @@ bool CutForest::Builder::has_room() const {
   return out_.blocks_.size() + blocks_left_ < 4 * planted_ + kSpare && out_.slots_.size() + slots_left_ < 16 * planted_ + kSpare;
 }
 
-/// As many as blocks may be made.
-bool CutForest::Builder::reach_too_many() const { return reached_ > 4 * planted_ + kSpare; }
+/// As many as slots may be made: a rule that leaves nearly everything open reaches all of them.
+bool CutForest::Builder::reach_too_many() const { return reached_ > 16 * planted_ + kSpare; }
 
 uint64_t CutForest::Builder::slot(std::span<const uint32_t> ids, unsigned depth) {
   if (ids.empty()) return Slot::leaf(0, 0);

@@ -201,8 +201,12 @@ bool CutPlan::is_still_fitting() const {
   if (wide > kFewWide) return false;
   for (unsigned v6 = 0; v6 < 2; ++v6) {
     if (changed_[v6] > std::accumulate(rows[v6].begin(), rows[v6].end(), std::size_t{0}) / kChangedShare + kAlwaysChanged) return false;
-    for (unsigned t = 1; t < CutForest::kTrees; ++t)
-      if (joined_[v6][t] && rows[v6][t] > rows[v6][0] / kFewest[t] + kAlwaysChanged) return false;
+    std::size_t both = rows[v6][0];  // as plant() has it, tree after tree
+    for (unsigned t = 1; t < CutForest::kTrees; ++t) {
+      if (!joined_[v6][t]) continue;
+      if (rows[v6][t] > both / kFewest[t] + kAlwaysChanged) return false;
+      both += rows[v6][t];
+    }
   }
   return true;
 }
