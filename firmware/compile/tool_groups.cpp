@@ -33,7 +33,7 @@ Failover failover(v1::Failover::Value value) {
 
 Result<CompiledGroup> compile_tool_group(const v1::ToolGroup& group, const std::string& path, const FindTool& tool) {
   CompiledGroup out{.group = {.hash = hash_choice(group.hash()), .failover = failover(group.failover())},
-                    .plan = {.id = group.id(), .name = group.name(), .by_link = !group.health().has_link() || group.health().link(), .by_report = group.health().report()}};
+                    .plan = {.id = group.id(), .name = group.name(), .by_link = !group.health().has_link() || group.health().link(), .imbalance = group.has_imbalance() ? group.imbalance() : 50, .by_report = group.health().report()}};
   auto& plan = out.plan;
   const auto item = [&path](const char* list, int i) { return path + "." + list + "[" + std::to_string(i) + "]"; };
   const auto add = [&](const std::string& port, const std::string& here) -> Result<void> {

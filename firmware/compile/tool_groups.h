@@ -16,6 +16,7 @@ struct GroupPlan {
   std::string id;
   std::string name;
   bool by_link = true;            ///< a member without a link is down
+  uint32_t imbalance = 50;        ///< percent above its part that a member may have; 0: any
   bool by_report = false;         ///< one that says so, or falls silent, too
   std::vector<PortSlot> members;  ///< as Group::members: those that share the load, then those that stand by
   std::vector<bool> drained;      ///< of each

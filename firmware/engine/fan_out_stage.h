@@ -119,6 +119,7 @@ void Pipeline<Observer>::distribute(const Snapshot& snapshot, uint32_t map, cons
   each(packets & ~bench.hashed,
        [&](unsigned i) { bench.flow_hashes[i] = balance_hash(floor_.burst.frames[i].data, floor_.burst.parsed[i], group.hash); });
   bench.hashed |= packets;
+  if (floor_.flow_census) floor_.flow_census->note(destination.group, group.hash, destination.slice, floor_.burst, bench.flow_hashes, packets);
   const Buckets& buckets = group.table->in_force();
   std::array<uint64_t, bucket::kNoMember + 1> of_member;
   std::fill_n(of_member.begin(), group.members.size(), 0);

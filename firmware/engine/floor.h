@@ -11,6 +11,7 @@
 #include "engine/counters.h"
 #include "engine/fragments.h"
 #include "engine/handover.h"
+#include "engine/flow_census.h"
 #include "engine/measurement.h"
 #include "engine/microbursts.h"
 #include "engine/snapshot.h"
@@ -125,6 +126,7 @@ struct Floor {
   Fragments fragments;
   std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
+  FlowCensus* flow_census = nullptr;   ///< of the groups of the snapshot in force; null: there are none
   bool limited = true;                 ///< rates are kept; false: an explained packet uses up nothing
   /// By domain, in the place of the snapshot's: what an explained packet is compared with, so that it leaves no trace. Empty: the snapshot's.
   std::vector<std::unique_ptr<DedupMemory>> dedup_apart;

@@ -60,7 +60,7 @@ void Appliance::connect_workers() {
 Result<v1::Prepared> Appliance::prepare(const v1::Prepare& request) {
   const uint64_t begin = monotonic_ns();
   if (!request.dry_run()) prepared_.reset();
-  auto compiled = compiler_.compile(request.config(), request.revision());
+  auto compiled = compiler_.compile(request.config(), request.revision(), request.dry_run());
   // Slots that a refused or merely tried configuration was given go back as those of retired things do.
   retired_pending_ = true;
   if (!compiled) return compiled.error();
@@ -96,9 +96,13 @@ Result<void> Appliance::publish(uint64_t revision) {
   plan_ = std::move(prepared_->plan);
   shares_ = prepared_shares_;
   if (const auto links = system::list_links()) liveness_.follow(*prepared_->snapshot, plan_, faults(plan_, *links), words_, heard_ns_);
+  change_censuses(false);  // they are of the groups of before
   publisher_.publish(std::move(prepared_->snapshot));
   prepared_.reset();
   while (!publisher_.retire()) std::this_thread::yield();
+  change_censuses(true);
+  auto books = plan_.groups.empty() ? std::vector<AccountBook>() : read_books();
+  balance_.begin(*publisher_.current(), plan_, books);
   reconcile_wanted_ = !panel_.reconcile(plan_, shares_);
   follow_links();
   retired_pending_ = true;
@@ -130,10 +134,8 @@ Result<void> Appliance::take_out(const v1::TakeOut& request) {
   return Error{ErrorCode::kNotFound, "", "the tool group or its member is gone"};
 }
 
-void Appliance::report_health(const v1::ReportHealth& request) {
-  words_.hear(request, monotonic_ns());
-  follow_links();
-}
+/// The tick that comes with each request heeds it.
+void Appliance::report_health(const v1::ReportHealth& request) { words_.hear(request, monotonic_ns()); }
 
 void Appliance::tick(bool managed) {
   // By the clock: a tick comes with every request, too.
@@ -153,6 +155,7 @@ void Appliance::tick(bool managed) {
                        now);
     panel_.look_for_bursts();
     panel_.restart_stalled(plan_, shares_);
+    look_at_balance(now);
     system::notify_alive();
   }
   if (measuring_ && monotonic_ns() - measuring_->begin_ns > kLongestMeasurement) {
@@ -162,6 +165,32 @@ void Appliance::tick(bool managed) {
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
   if (retired_pending_ && !prepared_) fold_retired();
+}
+
+std::vector<AccountBook> Appliance::read_books() const {
+  std::vector<AccountBook> out(workers_.size());
+  for (std::size_t w = 0; w < workers_.size(); ++w) workers_[w]->read(out[w]);
+  return out;
+}
+
+/// Gives workers empty censuses of the groups in force, or none. Returns those that they had.
+std::vector<std::unique_ptr<FlowCensus>> Appliance::change_censuses(bool any) {
+  std::vector<std::unique_ptr<FlowCensus>> next;
+  if (any && !plan_.groups.empty())
+    for (std::size_t w = 0; w < workers_.size(); ++w) next.push_back(std::make_unique<FlowCensus>(plan_.groups.size()));
+  for (std::size_t w = 0; w < workers_.size() && !(next.empty() && censuses_.empty()); ++w)
+    workers_[w]->between_bursts([&](Floor& floor, auto&) { floor.flow_census = next.empty() ? nullptr : next[w].get(); });
+  censuses_begun_ns_ = monotonic_ns();
+  return std::exchange(censuses_, std::move(next));
+}
+
+void Appliance::look_at_balance(uint64_t now) {
+  constexpr uint64_t kPeriod = 10'000'000'000;
+  if (censuses_.empty() || now - censuses_begun_ns_ < kPeriod) return;
+  const double seconds = static_cast<double>(now - censuses_begun_ns_) / 1e9;
+  const auto seen = change_censuses(true);
+  auto books = read_books();
+  balance_.look(*publisher_.current(), plan_, seen, books, seconds);
 }
 
 /// Accounts of legs, ports, maps and rules that are gone: legs and ports move to the slots that keep the sums whole, the rest is cleared. A
@@ -291,16 +320,14 @@ v1::Status Appliance::status() {
   panel_.report(plan_, idle_seconds(received), out);
   for (auto& port : *out.mutable_ports()) words_.report(port.id(), heard_ns_, port);
   liveness_.report(*publisher_.current(), plan_, out);
+  balance_.report(out);
   return out;
 }
 
 v1::Ledger Appliance::ledger() {
-  std::vector<AccountBook> books(workers_.size());
   int64_t lost = 0;
-  for (uint32_t w = 0; w < workers_.size(); ++w) {
-    workers_[w]->between_bursts([&](Floor& floor, auto&) { lost += floor.pool.census().lost(); });  // publishes the book, too
-    workers_[w]->read(books[w]);
-  }
+  for (auto& worker : workers_) worker->between_bursts([&](Floor& floor, auto&) { lost += floor.pool.census().lost(); });  // publishes the book, too
+  auto books = read_books();
   const auto outside = panel_.outside_counts(plan_);
   std::vector<compile::LegPlan> departing;
   for (const auto& gone : compiler_.retired(plan_))

@@ -14,6 +14,7 @@
 #include "engine/worker.h"
 #include "sluice/v1/control.pb.h"
 #include "sluice/v1/status.pb.h"
+#include "sluiced/balance_watch.h"
 #include "sluiced/liveness.h"
 #include "sluiced/panel.h"
 
@@ -70,6 +71,9 @@ class Appliance {
   void follow_links();
   [[nodiscard]] Liveness::Fault faults(const compile::Plan& plan, const std::vector<system::Link>& links) const;
   void stop_measuring();
+  std::vector<std::unique_ptr<FlowCensus>> change_censuses(bool any);
+  void look_at_balance(uint64_t now);
+  [[nodiscard]] std::vector<AccountBook> read_books() const;
   std::map<std::string, uint64_t> idle_seconds(const std::map<std::string, uint64_t>& received);
 
   ApplianceOptions options_;
@@ -81,6 +85,9 @@ class Appliance {
   Panel panel_;
   Liveness liveness_;
   ToolWords words_;
+  BalanceWatch balance_;
+  std::vector<std::unique_ptr<FlowCensus>> censuses_;  ///< by worker; empty: there is no group
+  uint64_t censuses_begun_ns_ = 0;
   uint64_t heard_ns_ = 0;  ///< monotonic: until then whatever tools said has been heard
   compile::Compiler compiler_;
   std::optional<compile::Compiled> prepared_;

@@ -45,7 +45,7 @@ std::string describe(const compile::Compiled& c) {
     for (unsigned b = 0; b < 8; ++b) out << ' ' << int{g.table->in_force()[b]};
     out << " by " << int{g.hash.fields} << g.hash.inner << " or " << static_cast<int>(g.failover) << '\n';
   }
-  for (const auto& g : c.plan.groups) out << "heeds links " << g.by_link << ", reports " << g.by_report << '\n';
+  for (const auto& g : c.plan.groups) out << "heeds links " << g.by_link << ", reports " << g.by_report << ", warns above " << g.imbalance << '\n';
   for (const auto& d : c.snapshot->domains)
     out << "domain " << static_cast<int>(d.comparison.start) << ' ' << int{d.comparison.ignore} << ' ' << d.window_ns << '\n';
   for (const auto d : c.snapshot->domain_of) out << int{d} << ' ';

@@ -1,13 +1,14 @@
 """Tool groups whose members lose their link: what moves, what is lost, and what comes home; numbered frames are the judge."""
 import collections
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 import unittest
 
-from harness import Lab, Recording, finish, losses, number_of, numbered, start_generator, wait_until
+from harness import Lab, Recording, finish, losses, number_of, numbered, numbered_frame, start_generator, wait_until
 
 ENDLESS = 400_000  # more than the test takes: it ends it
 FLOWS = 50
@@ -174,6 +175,13 @@ class Failover(unittest.TestCase):
         port = next(p for p in self.lab.get("/api/v1/status")["ports"] if p["name"] == tool)
         return port.get("health", {}).get("state")
 
+    def wait_for_revision(self):
+        def is_there():
+            answer = self.lab.api("GET", "/api/v1/status")
+            return answer.status == 200 and answer.json().get("tool_groups")
+
+        wait_until("the revision", is_there)
+
     def test_a_tool_that_hangs_with_its_link_up_loses_its_flows_within_its_word_and_no_packet_is_lost(self):
         self.lab.configure([MAP], [{**FOUR, "health": {"report": True}}])
         tools = ("tool1", "tool2", "tool3", "tool4")
@@ -205,6 +213,9 @@ class Failover(unittest.TestCase):
         moved = [at for tool, of_tool in frames.items() for at, n in of_tool if tool not in homes[n % FLOWS]]
         self.assertEqual({n % FLOWS for tool, of_tool in frames.items() for _, n in of_tool if tool not in homes[n % FLOWS]},
                          {flow for flow, home in homes.items() if home == {"tool2"}}, "flows moved that had no need to, or did not that had")
+        # It said something at most 250 ms before, and then not for a second.
+        self.assertGreater(min(moved) - stopped, 0.5 * 10**9)
+        self.assertLess(min(moved) - stopped, 3 * 10**9)
         print(f"failover: {(min(moved) - stopped) / 1e6:.0f} ms from the moment that a tool hangs, whose words hold 1,000 ms, to the first moved packet", flush=True)
         self.assertEqual(losses(self.lab.port(ledger, "in4")), 0)
         self.assertEqual([c["dropped"] for c in self.of_group(ledger).values()], [[]] * 4)
@@ -215,6 +226,11 @@ class Failover(unittest.TestCase):
         self.assertEqual(answer.status, 204, answer.body)
         wait_until("a member that is down", lambda: self.members()["tool3"]["state"] == "DOWN")
         self.assertEqual(self.members()["tool3"]["reason"], "its tool reports that it is down: disk full")
+        self.lab.run("kill", "sluiced")
+        self.lab.run("start")
+        self.wait_for_revision()
+        wait_until("what was said before", lambda: self.health("tool3") == "DOWN")
+        self.assertEqual(self.members()["tool3"]["state"], "DOWN")
         self.assertEqual(self.lab.api("DELETE", "/api/v1/ports/tool3/health").status, 204)
         wait_until("all members", lambda: all(m["state"] == "ACTIVE" for m in self.members().values()))
         self.agent("tool1", 1000, 100)
@@ -223,7 +239,7 @@ class Failover(unittest.TestCase):
             hanging.send_signal(signal.SIGSTOP)
             self.lab.run("kill", daemon)
             self.lab.run("start")
-            wait_until("the revision", lambda: (lambda answer: answer.status == 200 and answer.json().get("tool_groups"))(self.lab.api("GET", "/api/v1/status")))
+            self.wait_for_revision()
             wait_until(f"a tool that is missed after {daemon} began anew", lambda: self.members()["tool2"]["state"] == "DOWN")
             wait_until("the other tool's word", lambda: self.members()["tool1"]["state"] == "ACTIVE" and self.health("tool1") == "UP")
             hanging.send_signal(signal.SIGCONT)
@@ -232,3 +248,27 @@ class Failover(unittest.TestCase):
 
 class FailoverOfTwoWorkers(Failover):
     workers = 2
+
+
+class Imbalance(unittest.TestCase):
+    def test_a_group_whose_load_one_flow_makes_uneven_names_the_member_and_the_flow(self):
+        lab = Lab(network=4, tool=4, queues=2, workers=2)
+        self.addCleanup(lab.down)
+        lab.configure([MAP], [FOUR])
+        # Every third packet is of one flow of large packets, the others of fifty flows of small ones.
+        packets = [numbered_frame(n, flow=7777, size=1400) if n % 3 == 0 else numbered_frame(n, flow=n % FLOWS) for n in range(60_000)]
+        generator = start_generator(lab, "in4", packets, 2000)
+
+        def warning():
+            [group] = lab.get("/api/v1/status")["tool_groups"]
+            return group if group.get("warning") else None
+
+        group = wait_until("a warning", warning, 60)
+        flow = "10.1.30.97:8801 > 10.2.0.1:9000 UDP"
+        self.assertRegex(group["warning"], rf"^tool[1-4] has \d+ % of the load, \d\.\d times its part; \d+ % is {re.escape(flow)}$")
+        self.assertEqual(group["largest_flows"][0]["flow"], flow)
+        self.assertGreater(group["largest_flows"][0]["share_percent"], 80)
+        self.assertEqual(group["warning"].split()[0], max(group["members"], key=lambda m: m["bits_per_second"])["port"])
+        self.assertGreater(sum(m["flows"] for m in group["members"]), 40)
+        finish(generator, early=True)
+        lab.settled()
