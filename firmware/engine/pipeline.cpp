@@ -145,6 +145,9 @@ void Pipeline<Observer>::select(const Snapshot& snapshot, PortSlot port) {
   Workbench& bench = floor_.bench;
   uint64_t fanned_out = 0;
   const uint64_t now = coarse_wall_ns();
+  const std::span verdicts(floor_.verdicts.verdicts.get(), floor_.verdicts.begin[burst.size]);
+  for (const Verdict& verdict : verdicts)  // of many rules, the counters of one are seldom at hand
+    if (verdict.rule != kNoRule) __builtin_prefetch(&floor_.book.rule(snapshot.rule_slots[verdict.rule]), 1);
   for (unsigned i = 0; i < burst.size; ++i) {
     bool taken = false;     // a rule or a default of an earlier map decided about it
     bool consumed = false;  // by a map that hides it

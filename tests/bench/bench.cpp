@@ -88,7 +88,8 @@ void measure(unsigned seed) {
       report(stage.name, ns, "memcpy alone", copying_ns(length, tools));
     else if (stage.name == "handover/two-workers/64B") report(stage.name, ns, "one worker", values["handover/one-worker/64B"]);
     else if (stage.name.starts_with("dedup/")) report(stage.name, ns, "a line of such a table fetched and written alone", line_ns(std::size_t{128} << 20));
-    else if (stage.name.starts_with("whole/16384")) report(stage.name, ns, "writing its packets alone", values["whole/the-trace-alone"]);
+    else if (stage.name.starts_with("pipeline/full16384/"))
+      report(stage.name, ns, "writing its packets alone", values["pipeline/trace/" + stage.name.substr(stage.name.rfind('/') + 1)]);
     else report(stage.name, ns);
   }
   for (const unsigned length : {64U, 1518U}) {

@@ -273,6 +273,7 @@ class TracePort final : public EndlessPort {
   TracePort(const FrameMemory& memory, uint32_t length, std::vector<FiveTuple> trace) : EndlessPort(memory, length), trace_(std::move(trace)) {}
   void rx_burst(Burst& burst, FramePool& pool) override {
     EndlessPort::rx_burst(burst, pool);
+    for (unsigned i = 0; i < burst.size; ++i) __builtin_prefetch(burst.frames[i].data, 1);  // a NIC makes no worker wait
     for (unsigned i = 0; i < burst.size; ++i) write(const_cast<std::byte*>(burst.frames[i].data));
   }
   void write(std::byte* frame) {
@@ -292,7 +293,6 @@ class TracePort final : public EndlessPort {
 };
 
 struct Whole {
-  static constexpr uint32_t kLength = 512;
   compile::Compiled compiled;
   FrameMemory memory{kFrames, 11};
   Floor floor{{.workers = 1, .frames_per_worker = kFrames}, 0};
@@ -324,7 +324,7 @@ static std::string json_of(const std::vector<TupleRule>& rules) {
 
 /// All that one packet may go through: 16,384 rules, deduplication with as many packets live as come in 50 ms, one of four tools, slicing at 128
 /// bytes. without: the trace is written, and nothing else done.
-static Once whole_stage(bool without, unsigned seed) {
+static Once whole_stage(uint32_t length, bool without, unsigned seed) {
   const auto rules = make_rules("acl", 16'384, seed);
   auto trace = make_headers(rules, 1'000'000, true, seed + 1);
   auto data = std::make_shared<Whole>();
@@ -336,18 +336,18 @@ static Once whole_stage(bool without, unsigned seed) {
   const auto memory = compile::share_dedup_memory(data->compiled.plan.domains, std::size_t{1} << 30);
   if (!memory || !compile::give_dedup_memory(*data->compiled.snapshot, data->compiled.plan.domains, *memory, false)) std::abort();
   std::mt19937 random(seed);
-  fill_frames(data->memory, random, Whole::kLength);
+  fill_frames(data->memory, random, length);
   data->floor.pool.add(MemoryClass::kCopy);
   data->floor.flow_census = &data->census;  // as sluiced gives it one
   TracePort* inlet = nullptr;
   for (const auto& port : data->compiled.plan.ports) {
     if (port.receives()) {
-      auto made = std::make_unique<TracePort>(data->memory, Whole::kLength, std::move(trace));
+      auto made = std::make_unique<TracePort>(data->memory, length, std::move(trace));
       data->floor.inlets.push_back({.port = port.slot, .queue = inlet = made.get()});
       data->queues.push_back(std::move(made));
       continue;
     }
-    auto* queue = data->queues.emplace_back(std::make_unique<EndlessPort>(data->memory, Whole::kLength)).get();
+    auto* queue = data->queues.emplace_back(std::make_unique<EndlessPort>(data->memory, length)).get();
     data->floor.outlets[port.slot] = {.open = true, .queue = queue, .copies = std::make_unique<ToolQueue>()};
     data->floor.open_outlets.push_back(port.slot);
   }
@@ -389,8 +389,10 @@ std::vector<Stage> stages(unsigned seed) {
     for (const unsigned copies : {1U, 2U})
       out.push_back({std::string("dedup/744k/") + (copies == 1 ? "uniform" : "twice") + (shared ? "/shared" : ""),
                      [=] { return dedup_stage(copies, shared, seed); }});
-  for (const bool without : {true, false})
-    out.push_back({without ? "whole/the-trace-alone" : "whole/16384-rules-dedup-4-tools-slice", [=] { return whole_stage(without, seed); }});
+  for (const uint32_t length : {64U, 512U})
+    for (const bool without : {true, false})
+      out.push_back({std::string("pipeline/") + (without ? "trace" : "full16384") + "/" + std::to_string(length) + "B",
+                     [=] { return whole_stage(length, without, seed); }});
   for (const bool two : {false, true})
     out.push_back({two ? "handover/two-workers/64B" : "handover/one-worker/64B", [=] { return handover_stage(two, seed); }});
   return out;

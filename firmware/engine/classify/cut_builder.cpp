@@ -30,18 +30,18 @@ CutForest::Builder::Builder(CutForest& out, const std::vector<CutRow>& rows, std
   for (const CutRow& row : rows) is_checked_.push_back(!row.checks.empty());
 }
 
-uint64_t CutForest::Builder::tree(std::span<const uint32_t> ids) {
-  const uint64_t root = slot(ids, 0);
+uint32_t CutForest::Builder::tree(std::span<const uint32_t> ids) {
+  const uint32_t root = slot(ids, 0);
   leaves_.clear();  // trees share no leaves: each ends at its first row
   return root;
 }
 
-std::optional<uint64_t> CutForest::Builder::tree(const Before& before, uint64_t root, std::span<const Change> changes) {
+std::optional<uint32_t> CutForest::Builder::tree(const Before& before, uint32_t root, std::span<const Change> changes) {
   if (moved_.empty()) {  // the first of all trees
     moved_.resize(before.forest.blocks_.size(), kNoRow);
     blocks_left_ = before.forest.blocks_.size(), slots_left_ = before.forest.slots_.size();
   }
-  const uint64_t made = slot(before, root, changes, 0);
+  const uint32_t made = slot(before, root, changes, 0);
   leaves_.clear();
   return reach_too_many() ? std::nullopt : std::optional(made);
 }
@@ -53,7 +53,14 @@ bool CutForest::Builder::has_room() const {
 /// As many as slots may be made: a rule that leaves nearly everything open reaches all of them.
 bool CutForest::Builder::reach_too_many() const { return reached_ > 16 * planted_ + kSpare; }
 
-uint64_t CutForest::Builder::slot(std::span<const uint32_t> ids, unsigned depth) {
+/// Where the children of a node begin.
+uint32_t CutForest::Builder::room_for(const Cut& cut) {
+  const auto base = static_cast<uint32_t>(out_.slots_.size());
+  out_.slots_.resize(base + Slot::taken(cut.children()));
+  return base;
+}
+
+uint32_t CutForest::Builder::slot(std::span<const uint32_t> ids, unsigned depth) {
   if (ids.empty()) return Slot::leaf(0, 0);
   if (const auto known = leaves_.find(ids); known != leaves_.end()) return known->second;
   std::optional<Cut> cut;
@@ -70,17 +77,16 @@ uint64_t CutForest::Builder::slot(std::span<const uint32_t> ids, unsigned depth)
   for (uint32_t child = cut->children(); child-- > 1;) ends[child] = ends[child - 1];  // where each begins
   ends[0] = 0;
   each([&](uint32_t id, uint32_t child) { of_children[ends[child]++] = id; });
-  const auto base = static_cast<uint32_t>(out_.slots_.size());
-  out_.slots_.resize(base + cut->children());
+  const uint32_t base = room_for(*cut);
   for (uint32_t child = 0; child < cut->children(); ++child) {
     const std::size_t begin = child == 0 ? 0 : ends[child - 1];
-    const uint64_t made = slot(std::span(of_children).subspan(begin, ends[child] - begin), depth + 1);
+    const uint32_t made = slot(std::span(of_children).subspan(begin, ends[child] - begin), depth + 1);
     out_.slots_[base + child] = made;
   }
   return Slot::node(base, cut->number, cut->shift, cut->width);
 }
 
-uint64_t CutForest::Builder::slot(const Before& before, uint64_t slot_before, std::span<const Change> changes, unsigned depth) {
+uint32_t CutForest::Builder::slot(const Before& before, uint32_t slot_before, std::span<const Change> changes, unsigned depth) {
   if (Slot::is_leaf(slot_before)) return changes.empty() ? copy_leaf(before, slot_before) : renew_leaf(before, slot_before, changes, depth);
   const Cut cut{Slot::number(slot_before), Slot::shift(slot_before), Slot::width(slot_before)};
   for (const Change& change : changes) reached_ += cut.reached(change.row->bounds[cut.number]);
@@ -88,21 +94,20 @@ uint64_t CutForest::Builder::slot(const Before& before, uint64_t slot_before, st
   std::vector<std::pair<uint32_t, Change>> reached;  // the child, what reaches it
   for (const Change& change : changes) cut.each(change.row->bounds[cut.number], [&](uint32_t child) { reached.emplace_back(child, change); });
   std::stable_sort(reached.begin(), reached.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  const auto base = static_cast<uint32_t>(out_.slots_.size());
-  out_.slots_.resize(base + cut.children());
-  slots_left_ -= cut.children();
+  const uint32_t base = room_for(cut);
+  slots_left_ -= Slot::taken(cut.children());
   std::vector<Change> mine;
   auto next = reached.begin();
   for (uint32_t child = 0; child < cut.children(); ++child) {
     mine.clear();
     for (; next != reached.end() && next->first == child; ++next) mine.push_back(next->second);
-    const uint64_t made = slot(before, before.forest.slots_[Slot::begin(slot_before) + child], mine, depth + 1);
+    const uint32_t made = slot(before, before.forest.slots_[Slot::base(slot_before) + child], mine, depth + 1);
     out_.slots_[base + child] = made;
   }
   return Slot::node(base, cut.number, cut.shift, cut.width);
 }
 
-uint64_t CutForest::Builder::renew_leaf(const Before& before, uint64_t leaf, std::span<const Change> changes, unsigned depth) {
+uint32_t CutForest::Builder::renew_leaf(const Before& before, uint32_t leaf, std::span<const Change> changes, unsigned depth) {
   std::vector<uint32_t> ids;
   for (uint32_t b = 0; b < Slot::blocks(leaf); ++b)
     for (const uint32_t row : before.forest.blocks_[Slot::begin(leaf) + b].rows)
@@ -116,16 +121,16 @@ uint64_t CutForest::Builder::renew_leaf(const Before& before, uint64_t leaf, std
 }
 
 /// Many children have the same rows: they share a leaf.
-uint64_t CutForest::Builder::leaf_of(std::span<const uint32_t> ids) {
+uint32_t CutForest::Builder::leaf_of(std::span<const uint32_t> ids) {
   if (ids.empty()) return Slot::leaf(0, 0);
   if (const auto known = leaves_.find(ids); known != leaves_.end()) return known->second;
-  const uint64_t made = make_leaf({ids.begin(), ids.end()});
+  const uint32_t made = make_leaf({ids.begin(), ids.end()});
   leaves_.emplace(std::vector<uint32_t>(ids.begin(), ids.end()), made);
   return made;
 }
 
 /// Requires that none of its rows is gone.
-uint64_t CutForest::Builder::copy_leaf(const Before& before, uint64_t leaf) {
+uint32_t CutForest::Builder::copy_leaf(const Before& before, uint32_t leaf) {
   const uint32_t blocks = Slot::blocks(leaf);
   if (blocks == 0) return leaf;
   uint32_t& begin = moved_[Slot::begin(leaf)];
@@ -148,17 +153,20 @@ double CutForest::Builder::copies(std::span<const uint32_t> ids, const Cut& cut)
   return sum;
 }
 
-/// Blocks that a packet of the rows would compare after a cut, as a share of now; nothing: the cut copies too many rows.
-std::optional<double> CutForest::Builder::worth(const Cut& cut, std::size_t all) {
+/// What a packet of the rows would cost after a cut, in blocks that it compares; nothing: not less than `least`, or the cut copies too many rows.
+/// evicted: what the rows would cost for which a leaf of all has no place.
+std::optional<double> CutForest::Builder::worth(const Cut& cut, std::size_t all, double evicted, double least) {
   const auto& sample = sample_[cut.number];
   const double n = static_cast<double>(all);
   if (cut.children() > 2 * n) return std::nullopt;
   counts_.assign(cut.children() + 1, 0);
   // Where ranges begin and end; their sum is how many there are.
+  const double most_wide = kMostCopies * static_cast<double>(sample.size()) / cut.children();
+  uint32_t wide = 0;  // in every child
   for (const CutRow::Bounds& bounds : sample) {
     const uint32_t from = bounds.from >> cut.shift, to = bounds.to >> cut.shift, last = cut.children() - 1;
     if (to - from >= last) {
-      ++counts_[0];
+      if (++wide > most_wide) return std::nullopt;
     } else {
       const uint32_t a = from & last, b = to & last;
       ++counts_[a];
@@ -167,21 +175,24 @@ std::optional<double> CutForest::Builder::worth(const Cut& cut, std::size_t all)
     }
   }
   const double scale = static_cast<double>(all) / static_cast<double>(sample.size());
-  double copies = 0, compared = 0, blocks = 0;
-  int64_t rows = 0;
+  // Memory that is spread wider is found colder.
+  constexpr double kPerCopy = 0.6;
+  const double most_blocks = (least - 1) / kPerCopy * (n / kRowsOfBlock);  // a packet compares one block or more
+  double copies = 0, compared = 0, blocks = 0, fullest = 0;
+  int64_t rows = wide;
   for (uint32_t child = 0; child < cut.children(); ++child) {
     rows += counts_[child];
     if (rows == 0) continue;  // most, of a wide cut
     const double here = static_cast<double>(rows) * scale;
     copies += here;
+    fullest = std::max(fullest, here);
     // A packet's child is one that has rows, the more the more it has.
     compared += here * std::max(1.0, here / kRowsOfBlock);
     blocks += std::max(1.0, here / kRowsOfBlock);
-    if (copies > kMostCopies * n) return std::nullopt;
+    if (copies > kMostCopies * n || blocks > most_blocks) return std::nullopt;
   }
-  // Memory that is spread wider is found colder.
-  constexpr double kPerCopy = 0.25;
-  return compared / copies + kPerCopy * blocks / (n / kRowsOfBlock);
+  const double value = compared / copies + kPerCopy * blocks / (n / kRowsOfBlock) + evicted * fullest / n;
+  return value < least ? std::optional(value) : std::nullopt;
 }
 
 std::optional<Cut> CutForest::Builder::best_cut(std::span<const uint32_t> ids) {
@@ -192,42 +203,43 @@ std::optional<Cut> CutForest::Builder::best_cut(std::span<const uint32_t> ids) {
     const CutRow& row = rows_[ids[std::min(i + i * 0x9E3779B97F4A7C15U % step, ids.size() - 1)]];
     for (unsigned number = 0; number < CutKey::kCut; ++number) sample_[number].push_back(row.bounds[number]);
   }
+  /// Of a row that has no place in a leaf: the dimensions must look for it for every packet.
+  constexpr double kPerEvicted = 4;
   const auto wanted = static_cast<unsigned>(std::bit_width(ids.size() / 2));  // two rows a child
   // Where many rows are wide, wide cuts copy too many of them.
   for (unsigned width = wanted; width > 0; width -= std::min(width, 4U)) {
-    const auto best = best_cut(ids.size(), width);
+    const auto best = best_cut(ids.size(), width, kPerEvicted * static_cast<double>(too_many(ids)));
     // The sample may have missed the wide ones.
     if (best && copies(ids, *best) <= (kMostCopies + 1) * static_cast<double>(ids.size())) return best;
   }
   return std::nullopt;
 }
 
-/// Of the cuts of this width and some smaller ones.
-std::optional<Cut> CutForest::Builder::best_cut(std::size_t all, unsigned wanted) {
+/// Of the cuts of this width and some smaller ones; nothing: none is better than no cut.
+std::optional<Cut> CutForest::Builder::best_cut(std::size_t all, unsigned wanted, double evicted) {
   static constexpr std::array<unsigned, CutKey::kCut> kBits{32, 32, 16, 16, 8};
   std::optional<Cut> best;
   // What is compared without a cut, and what a step of the walk costs in these terms.
-  constexpr double kStep = 0.5;
-  double least = static_cast<double>(blocks_for(all)) + 0.25 - kStep;
+  constexpr double kStep = 1;
+  double least = static_cast<double>(blocks_for(all)) + 0.25 - kStep + evicted;
   for (unsigned number = 0; number < CutKey::kCut; ++number) {
     const auto& sample = sample_[number];
-    const CutRow::Bounds& first = sample.front();
-    const bool alike =
-        std::all_of(sample.begin(), sample.end(), [&](const CutRow::Bounds& one) { return one.from == first.from && one.to == first.to; });
-    if (alike) continue;
+    const uint32_t first = sample.front().from;
+    uint32_t apart = 0;  // bits in which rows differ
+    for (const CutRow::Bounds& one : sample) apart |= (one.from ^ first) | (one.to ^ first);
     for (unsigned less = 0; less < std::min(4U, wanted); ++less) {
       const unsigned width = std::min({wanted - less, kWidest, kBits[number]});
       for (unsigned shift = 0; shift + width <= kBits[number]; shift += number < CutKey::kSrcPort ? 2 : 1) {
         const Cut cut{number, shift, width};
-        const auto value = worth(cut, all);
-        if (value && *value < least) least = *value, best = cut;
+        if ((apart >> shift & (cut.children() - 1)) == 0) continue;
+        if (const auto value = worth(cut, all, evicted, least)) least = *value, best = cut;
       }
     }
   }
   return best;
 }
 
-uint64_t CutForest::Builder::make_leaf(std::vector<uint32_t> ids) {
+uint32_t CutForest::Builder::make_leaf(std::vector<uint32_t> ids) {
   evict(ids);
   const auto first = static_cast<uint32_t>(out_.blocks_.size());
   for (std::size_t at = 0; at < ids.size(); at += kRowsOfBlock) {
@@ -250,6 +262,13 @@ uint64_t CutForest::Builder::make_leaf(std::vector<uint32_t> ids) {
   return Slot::leaf(first, blocks_for(ids.size()));
 }
 
+/// Rows beyond those that a leaf may have.
+std::size_t CutForest::Builder::too_many(std::span<const uint32_t> ids) const {
+  const auto beyond = [](std::size_t n, std::size_t most) { return n > most ? n - most : 0; };
+  const auto checked = static_cast<std::size_t>(std::count_if(ids.begin(), ids.end(), [this](uint32_t id) { return is_checked_[id]; }));
+  return std::max(beyond(ids.size(), kMostInLeaf), beyond(checked, kMostChecked));
+}
+
 /// Leaves no more rows than a leaf may have. The widest go: they are in most leaves. What has checks is cheaper elsewhere, where the
 /// dimensions do them.
 void CutForest::Builder::evict(std::vector<uint32_t>& ids) {
@@ -258,14 +277,12 @@ void CutForest::Builder::evict(std::vector<uint32_t>& ids) {
     for (const auto& bounds : rows_[id].bounds) bits += static_cast<unsigned>(std::bit_width(bounds.to - bounds.from));
     return bits;
   };
-  const auto is_checked = [this](uint32_t id) { return is_checked_[id]; };
-  const auto checked = static_cast<std::size_t>(std::count_if(ids.begin(), ids.end(), is_checked));
-  if (ids.size() <= kMostInLeaf && checked <= kMostChecked) return;
+  if (too_many(ids) == 0) return;
   std::stable_sort(ids.begin(), ids.end(), [&](uint32_t a, uint32_t b) { return openness(a) < openness(b); });
   std::vector<uint32_t> kept;
   std::size_t kept_checked = 0;
   for (const uint32_t id : ids) {
-    const bool stays = kept.size() < kMostInLeaf && (!is_checked(id) || kept_checked++ < kMostChecked);
+    const bool stays = kept.size() < kMostInLeaf && (!is_checked_[id] || kept_checked++ < kMostChecked);
     if (stays) kept.push_back(id);
     else evicted_.insert(id);
   }

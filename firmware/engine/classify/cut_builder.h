@@ -39,7 +39,7 @@ class CutForest::Builder {
   Builder(CutForest& out, const std::vector<CutRow>& rows, std::size_t planted);
 
   /// The root of a tree of these rows. ids: ascending.
-  uint64_t tree(std::span<const uint32_t> ids);
+  uint32_t tree(std::span<const uint32_t> ids);
 
   /// A row that a tree has, and had not before; or the other way round.
   struct Change {
@@ -52,24 +52,26 @@ class CutForest::Builder {
   };
   /// The root of what the tree of before becomes. Its leaves that no change reaches are copied; the others are made anew, where they stand.
   /// Nothing: the changes reach so many children that it costs less to make all trees anew.
-  std::optional<uint64_t> tree(const Before& before, uint64_t root, std::span<const Change> changes);
+  std::optional<uint32_t> tree(const Before& before, uint32_t root, std::span<const Change> changes);
 
   /// Rows that no cut tells apart from too many others.
   [[nodiscard]] const std::set<uint32_t>& evicted() const { return evicted_; }
 
  private:
-  uint64_t slot(std::span<const uint32_t> ids, unsigned depth);
-  uint64_t slot(const Before& before, uint64_t slot_before, std::span<const Change> changes, unsigned depth);
-  uint64_t leaf_of(std::span<const uint32_t> ids);
-  uint64_t make_leaf(std::vector<uint32_t> ids);
-  uint64_t copy_leaf(const Before& before, uint64_t leaf);
-  uint64_t renew_leaf(const Before& before, uint64_t leaf, std::span<const Change> changes, unsigned depth);
+  uint32_t slot(std::span<const uint32_t> ids, unsigned depth);
+  uint32_t slot(const Before& before, uint32_t slot_before, std::span<const Change> changes, unsigned depth);
+  uint32_t room_for(const Cut& cut);
+  uint32_t leaf_of(std::span<const uint32_t> ids);
+  uint32_t make_leaf(std::vector<uint32_t> ids);
+  uint32_t copy_leaf(const Before& before, uint32_t leaf);
+  uint32_t renew_leaf(const Before& before, uint32_t leaf, std::span<const Change> changes, unsigned depth);
   [[nodiscard]] bool reach_too_many() const;
   [[nodiscard]] bool has_room() const;
   [[nodiscard]] double copies(std::span<const uint32_t> ids, const Cut& cut) const;
-  std::optional<double> worth(const Cut& cut, std::size_t all);
+  std::optional<double> worth(const Cut& cut, std::size_t all, double evicted, double least);
   std::optional<Cut> best_cut(std::span<const uint32_t> ids);
-  std::optional<Cut> best_cut(std::size_t all, unsigned wanted);
+  std::optional<Cut> best_cut(std::size_t all, unsigned wanted, double evicted);
+  [[nodiscard]] std::size_t too_many(std::span<const uint32_t> ids) const;
   void evict(std::vector<uint32_t>& ids);
 
   CutForest& out_;
@@ -88,7 +90,7 @@ class CutForest::Builder {
     using is_transparent = void;
     bool operator()(std::span<const uint32_t> a, std::span<const uint32_t> b) const { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
   };
-  std::unordered_map<std::vector<uint32_t>, uint64_t, Hash, Equal> leaves_;  ///< of this tree, by their rows
+  std::unordered_map<std::vector<uint32_t>, uint32_t, Hash, Equal> leaves_;  ///< of this tree, by their rows
   // Of trees that are made from those before.
   std::vector<uint32_t> moved_;  ///< where a leaf is that was copied, by its first block of before
   std::size_t reached_ = 0;      ///< children, by changes, so far

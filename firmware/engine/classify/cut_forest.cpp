@@ -75,8 +75,7 @@ Interval CutRow::range(bool of_dst) const {
 }
 
 std::size_t CutForest::bytes() const {
-  return slots_.capacity() * 8 + blocks_.capacity() * sizeof(Block) + networks_.capacity() * sizeof(Network) +
-         criteria_.capacity() * sizeof(Criterion) + checks_.capacity() * sizeof(Checks);
+  return bytes_of(slots_) + bytes_of(blocks_) + bytes_of(networks_) + bytes_of(checks_) + criteria_.capacity() * sizeof(Criterion);
 }
 
 void CutForest::keys_of(const Burst& burst, CutKey* keys) const {
@@ -111,9 +110,9 @@ void CutForest::walk_on(const CutKey* keys, unsigned size, Leaves& leaves) const
       unsigned n = 0;
       for (unsigned g = 0; g < left; ++g) {
         const unsigned i = going[g];
-        const uint64_t slot = leaves[i][t];
+        const uint32_t slot = leaves[i][t];
         const uint32_t number = keys[i].numbers[Slot::number(slot)] >> Slot::shift(slot);
-        const uint64_t next = slots_[Slot::begin(slot) + (number & ((1U << Slot::width(slot)) - 1))];
+        const uint32_t next = slots_[Slot::base(slot) + (number & ((1U << Slot::width(slot)) - 1))];
         leaves[i][t] = next;
         going[n] = static_cast<uint8_t>(i);
         n += !Slot::is_leaf(next);
@@ -151,11 +150,11 @@ bool CutForest::passes(uint32_t row, const PacketView& packet) const {
 }
 
 template <class Found>
-void CutForest::scan_scalar(const CutKey& key, const std::array<uint64_t, kTrees>& leaves, Found&& found) const {
+void CutForest::scan_scalar(const CutKey& key, const std::array<uint32_t, kTrees>& leaves, Found&& found) const {
   const uint32_t src = key.numbers[CutKey::kSrc], dst = key.numbers[CutKey::kDst];
   const uint32_t src_port = key.numbers[CutKey::kSrcPort], dst_port = key.numbers[CutKey::kDstPort];
   for (unsigned t = 0; t < trees_; ++t) {
-    const uint64_t leaf = leaves[t];
+    const uint32_t leaf = leaves[t];
     bool on = true;
     for (uint32_t b = 0; on && b < Slot::blocks(leaf); ++b) {
       const Block& block = blocks_[Slot::begin(leaf) + b];
@@ -243,7 +242,7 @@ void CutForest::first_avx512(const Burst& burst, PortSlot port, const CutKey* ke
   }
 }
 
-unsigned CutForest::all_avx512(const Burst& burst, PortSlot port, const CutKey& narrow, const std::array<uint64_t, kTrees>& leaves,
+unsigned CutForest::all_avx512(const Burst& burst, PortSlot port, const CutKey& narrow, const std::array<uint32_t, kTrees>& leaves,
                                unsigned i, uint32_t* rows) const {
   const WideKey key = widen(narrow);
   unsigned n = 0;

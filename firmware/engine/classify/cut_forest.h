@@ -7,12 +7,14 @@
 // have trees of their own. What fits into no tree is for the dimensions.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/large_pages.h"
 #include "engine/classify/match.h"
 #include "engine/classify/search_tree.h"
 
@@ -59,7 +61,7 @@ class CutForest {
  public:
   static constexpr unsigned kTrees = 3;  ///< that a packet goes through
   /// The ends of the trees that a burst's packets come to.
-  using Leaves = std::array<std::array<uint64_t, kTrees>, kBurst>;
+  using Leaves = std::array<std::array<uint32_t, kTrees>, kBurst>;
 
   /// What the trees know of a row; nothing: it is not for them. asks: each field once.
   [[nodiscard]] static std::optional<CutRow> row_of(uint32_t row, std::span<const Criterion> asks);
@@ -91,17 +93,23 @@ class CutForest {
 
   /// A child. Of a node: where its children begin, number, shift, width; of a leaf: first block, how many.
   struct Slot {
-    static constexpr uint64_t kLeaf = uint64_t{1} << 63;
-    static uint64_t node(uint32_t base, unsigned number, unsigned shift, unsigned width) {
-      return base | uint64_t{number} << 32 | uint64_t{shift} << 40 | uint64_t{width} << 48;
+    static constexpr uint32_t kLeaf = 1U << 31;
+    /// What `base` is a multiple of. Of 131,072 rows a forest has some 2,100,000 slots and 530,000 blocks at most (Builder::has_room).
+    static constexpr uint32_t kStep = 8;
+    static constexpr uint32_t kMostSlots = kStep << 19, kMostBlocks = 1U << 26;
+    /// Slots that so many children take.
+    static uint32_t taken(uint32_t children) { return std::max(children, kStep); }
+    static uint32_t node(uint32_t base, unsigned number, unsigned shift, unsigned width) {
+      return base / kStep | number << 19 | shift << 22 | width << 27;
     }
-    static uint64_t leaf(uint32_t block, uint32_t blocks) { return kLeaf | uint64_t{blocks} << 32 | block; }
-    static bool is_leaf(uint64_t slot) { return (slot & kLeaf) != 0; }
-    static uint32_t begin(uint64_t slot) { return static_cast<uint32_t>(slot); }
-    static uint32_t blocks(uint64_t leaf) { return static_cast<uint32_t>(leaf >> 32 & 0xFFFF); }
-    static unsigned number(uint64_t node) { return node >> 32 & 7; }
-    static unsigned shift(uint64_t node) { return node >> 40 & 31; }
-    static unsigned width(uint64_t node) { return node >> 48 & 31; }
+    static uint32_t leaf(uint32_t block, uint32_t blocks) { return kLeaf | blocks << 26 | block; }
+    static bool is_leaf(uint32_t slot) { return (slot & kLeaf) != 0; }
+    static uint32_t base(uint32_t node) { return (node & (kMostSlots / kStep - 1)) * kStep; }
+    static unsigned number(uint32_t node) { return node >> 19 & 7; }
+    static unsigned shift(uint32_t node) { return node >> 22 & 31; }
+    static unsigned width(uint32_t node) { return node >> 27 & 15; }
+    static uint32_t begin(uint32_t leaf) { return leaf & (kMostBlocks - 1); }
+    static uint32_t blocks(uint32_t leaf) { return leaf >> 26 & 31; }
   };
 
   friend class CutPlan;  // makes it
@@ -111,21 +119,21 @@ class CutForest {
   [[gnu::target("avx2,bmi,bmi2")]] void walk_bmi(const CutKey* keys, unsigned size, Leaves& leaves) const;
   /// found(packet, row, checks) for each row of the packet's leaves; ends a tree where it says so.
   template <class Found>
-  [[gnu::always_inline]] inline void scan_scalar(const CutKey& key, const std::array<uint64_t, kTrees>& leaves, Found&& found) const;
+  [[gnu::always_inline]] inline void scan_scalar(const CutKey& key, const std::array<uint32_t, kTrees>& leaves, Found&& found) const;
   [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,bmi,bmi2")]] void first_avx512(const Burst& burst, PortSlot port, const CutKey* keys,
                                                                                    const Leaves& leaves, unsigned begin, unsigned end,
                                                                                    uint32_t* best) const;
   [[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,bmi,bmi2")]] unsigned all_avx512(const Burst& burst, PortSlot port, const CutKey& key,
-                                                                                     const std::array<uint64_t, kTrees>& leaves, unsigned i,
+                                                                                     const std::array<uint32_t, kTrees>& leaves, unsigned i,
                                                                                      uint32_t* rows) const;
   [[nodiscard]] bool passes(uint32_t row, const PacketView& packet) const;
 
   Simd simd_ = Simd::kScalar;
-  std::array<std::array<uint64_t, kTrees>, CutKey::kFamilies> roots_{};
+  std::array<std::array<uint32_t, kTrees>, CutKey::kFamilies> roots_{};
   std::array<unsigned, 2> windows_{};  ///< of IPv6 source and destination: the first bit that is looked at
   unsigned trees_ = 0;                 ///< that have rows, of a family at least
-  std::vector<uint64_t> slots_;
-  std::vector<Block> blocks_;
+  LargeVector<uint32_t> slots_;
+  LargeVector<Block> blocks_;
   /// What is looked at of a row when its numbers hold: whole IPv6 addresses, and other criteria.
   struct Network {
     Interval src, dst;
@@ -134,9 +142,9 @@ class CutForest {
     uint32_t network = kNoRow;  ///< of networks_
     uint32_t begin = 0, size = 0;
   };
-  std::vector<Network> networks_;
+  LargeVector<Network> networks_;
   std::vector<Criterion> criteria_;
-  std::vector<Checks> checks_;  ///< by row
+  LargeVector<Checks> checks_;  ///< by row
 };
 
 }  // namespace sluice

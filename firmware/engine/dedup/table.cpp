@@ -10,12 +10,12 @@
 #include <string>
 #include <utility>
 
+#include "base/large_pages.h"
+
 namespace sluice {
 namespace {
 
 __extension__ using Pair = unsigned __int128;
-
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// x86 orders loads and stores as acquire and release without an instruction more.
 uint64_t load(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_acquire); }
@@ -24,26 +24,20 @@ void store(uint64_t& word, uint64_t value) { std::atomic_ref(word).store(value, 
 }  // namespace
 
 Result<DedupTable> DedupTable::make(std::size_t bytes, bool shared) {
-  void* memory = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  std::byte* const memory = map_large_pages(bytes);
   const auto failed = [&] {
     return Error{ErrorCode::kExhausted, "", std::to_string(bytes >> 20) + " MiB of memory can't be had: " + std::strerror(errno)};
   };
-  if (memory == MAP_FAILED) return failed();
-  // What is in front of the first huge page and behind the table goes back: a table of huge pages costs a lookup one cache miss, not two.
-  auto* const begin = static_cast<std::byte*>(memory);
-  auto* const aligned = std::bit_cast<std::byte*>((std::bit_cast<uintptr_t>(begin) + kHugePage - 1) & ~(kHugePage - 1));
-  if (aligned != begin) munmap(begin, static_cast<std::size_t>(aligned - begin));
-  munmap(aligned + bytes, static_cast<std::size_t>(begin + kHugePage - aligned));
-  madvise(aligned, bytes, MADV_HUGEPAGE);
-  if (madvise(aligned, bytes, MADV_POPULATE_WRITE) != 0) {
+  if (!memory) return failed();
+  if (madvise(memory, bytes, MADV_POPULATE_WRITE) != 0) {
     if (errno != EINVAL) {
       const Error error = failed();
-      munmap(aligned, bytes);
+      unmap_large_pages(memory, bytes);
       return error;
     }
-    std::memset(aligned, 0, bytes);  // kernels before 5.14
+    std::memset(memory, 0, bytes);  // kernels before 5.14
   }
-  return DedupTable(aligned, bytes, shared);
+  return DedupTable(memory, bytes, shared);
 }
 
 DedupTable::DedupTable(void* memory, std::size_t bytes, bool shared)
@@ -54,7 +48,7 @@ DedupTable::DedupTable(void* memory, std::size_t bytes, bool shared)
 DedupTable::DedupTable(DedupTable&& other) noexcept
     : entries_(std::exchange(other.entries_, nullptr)), bytes_(other.bytes_), shift_(other.shift_), shared_(other.shared_) {}
 DedupTable::~DedupTable() {
-  if (entries_) munmap(entries_, bytes_);
+  if (entries_) unmap_large_pages(entries_, bytes_);
 }
 
 /// False: another worker was here since `known` was read.
