@@ -6,10 +6,15 @@
 #include <cstdint>
 
 namespace sluice {
+namespace {
+
+/// A page of which the end is not there can't be a large one.
+constexpr std::size_t whole_pages(std::size_t bytes) { return (bytes + kLargePage - 1) / kLargePage * kLargePage; }
+
+}  // namespace
 
 std::byte* map_large_pages(std::size_t bytes, bool sparse) {
-  constexpr std::size_t kPage = 4096;
-  bytes = (bytes + kPage - 1) / kPage * kPage;
+  bytes = whole_pages(bytes);
   void* const memory = mmap(nullptr, bytes + kLargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (sparse ? MAP_NORESERVE : 0), -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   // What is in front of the first large page and behind the last goes back.
@@ -21,6 +26,6 @@ std::byte* map_large_pages(std::size_t bytes, bool sparse) {
   return aligned;
 }
 
-void unmap_large_pages(void* memory, std::size_t bytes) { munmap(memory, bytes); }
+void unmap_large_pages(void* memory, std::size_t bytes) { munmap(memory, whole_pages(bytes)); }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// Memory that the packet path reads at random. In pages of 4 KiB, more than some hundred of them cost a lookup a second miss, that of the page
-// table; in pages of 2 MiB they do not.
+// Memory that the packet path reads at random. A processor has some hundred translations of addresses at hand, and some thousand nearby; beyond, a
+// read of a page of 4 KiB misses twice. Pages of 2 MiB are few.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,13 @@ namespace sluice {
 
 inline constexpr std::size_t kLargePage = std::size_t{2} << 20;
 
-/// Zeroed, in large pages as far as the kernel has any; nullptr: there is no memory, errno says why. sparse: most of it
+/// Zeroed, whole pages of 2 MiB, large ones as far as the kernel has any; nullptr: there is no memory, errno says why. Of what is touched, all of its page
+/// is taken. Ends with unmap_large_pages() of as many bytes. sparse: most of it
 /// is never touched, and the kernel need not have it. Any thread.
 [[nodiscard]] std::byte* map_large_pages(std::size_t bytes, bool sparse = false);
 void unmap_large_pages(void* memory, std::size_t bytes);
 
-/// Of a standard container. Whatever is smaller than kLeast is allocated as usual: a large page would be mostly empty.
+/// Of a standard container. Whatever is smaller than kLeast is allocated as usual: it would take a whole page all the same.
 template <class T>
 class LargePageAllocator {
  public:

@@ -1,9 +1,9 @@
 #include "engine/counters.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <new>
-
-#include "base/large_pages.h"
 
 namespace sluice {
 namespace {
@@ -65,11 +65,12 @@ uint64_t LegCounters::unaccounted() const {
 }
 
 AccountBook::AccountBook() {
-  words_.reset(reinterpret_cast<uint64_t*>(map_large_pages(kWords * 8, true)));
-  if (!words_) throw std::bad_alloc();
+  void* memory = mmap(nullptr, kWords * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  words_.reset(static_cast<uint64_t*>(memory));
 }
 
-void AccountBook::Unmap::operator()(uint64_t* words) const { unmap_large_pages(words, kWords * 8); }
+void AccountBook::Unmap::operator()(uint64_t* words) const { munmap(words, kWords * 8); }
 
 void PublishedBook::publish(AccountBook& book, const SlotCounts& used) {
   const uint64_t sequence = sequence_.load(std::memory_order_relaxed);

@@ -1,19 +1,20 @@
 #include "port/frame_pool.h"
 
-#include <new>
+#include <sys/mman.h>
 
-#include "base/large_pages.h"
+#include <new>
 
 namespace sluice {
 
 FramePool::FramePool(const FrameLayout& layout, uint32_t worker) : layout_(layout), worker_(worker) {
   const std::size_t bytes = layout.total() * sizeof(Record);
-  records_ = reinterpret_cast<Record*>(map_large_pages(bytes, true));
-  if (!records_) throw std::bad_alloc();
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  records_ = static_cast<Record*>(memory);
   owned_records_ = {records_, Unmap{bytes}};
 }
 
-void FramePool::Unmap::operator()(Record* records) const { unmap_large_pages(records, bytes); }
+void FramePool::Unmap::operator()(Record* records) const { munmap(records, bytes); }
 
 std::span<FramePool::Record> FramePool::own(MemoryClass c) const {
   return {records_ + layout_.first(c, worker_), layout_.frames_per_worker};

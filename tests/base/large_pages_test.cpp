@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <fstream>
+#include <utility>
 
 using namespace sluice;
 
@@ -34,7 +36,27 @@ TEST_CASE("large pages: what a vector takes is counted in whole pages once it ha
   CHECK(bytes_of(bytes) == 2 * kLargePage);
 }
 
-TEST_CASE("large pages: memory that can't be had is told, and nothing is lost") {
+TEST_CASE("large pages: what is given back is all that was taken, whatever the size") {
+  const auto pages_mapped = [] {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;  // proc(5): the first is the size of the address space
+    return pages;
+  };
+  const std::size_t before = pages_mapped();
+  std::vector<std::pair<std::byte*, std::size_t>> all;
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{5000}, kLargePage - 1, kLargePage, kLargePage + 1, 7 * kLargePage + 4096})
+    for (unsigned again = 0; again < 20; ++again) all.emplace_back(map_large_pages(bytes), bytes);
+  bool fine = true;
+  for (const auto& [memory, bytes] : all) fine &= memory && reinterpret_cast<uintptr_t>(memory) % kLargePage == 0 && (memory[bytes - 1] = std::byte{1}) == std::byte{1};
+  CHECK(fine);
+  CHECK(pages_mapped() >= before + 20 * 12 * kLargePage / 4096);
+  for (const auto& [memory, bytes] : all) unmap_large_pages(memory, bytes);
+  CHECK(pages_mapped() < before + kLargePage / 4096);
+  for (unsigned again = 0; again < 100; ++again) LargeVector<uint32_t>(300'000 + again, 7);
+  CHECK(pages_mapped() < before + kLargePage / 4096);
+}
+
+TEST_CASE("large pages: memory that can't be had is told") {
   CHECK(map_large_pages(std::size_t{1} << 60) == nullptr);
   CHECK_THROWS_AS(LargeVector<std::byte>(std::size_t{1} << 60), std::bad_alloc);
 }

@@ -151,6 +151,7 @@ class Classifier::Rows {
                        "too many rules ask twice about one field with many values, such as src and src_set; put it into one set"};
       }
     if (map.default_pass) add_row(m, sources, {}, kNoRule, true);
+    static_assert(kMostRows <= CutForest::kMostRows);
     if (askings_.size() > kMostRows)
       return Error{ErrorCode::kExhausted, "maps",
                    "the rules and defaults have more than " + std::to_string(kMostRows) + " alternatives together"};

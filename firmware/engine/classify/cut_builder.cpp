@@ -21,6 +21,9 @@ constexpr std::size_t kSpare = 4096;
 /// Children may have so many times the rows of their node.
 constexpr double kMostCopies = 3;
 
+/// Slots beyond kSpare that a forest may have for each of its rows.
+constexpr std::size_t kSlotsOfRow = 24;
+
 unsigned blocks_for(std::size_t rows) { return static_cast<unsigned>((rows + kRowsOfBlock - 1) / kRowsOfBlock); }
 
 }  // namespace
@@ -47,7 +50,7 @@ std::optional<uint32_t> CutForest::Builder::tree(const Before& before, uint32_t 
 }
 
 bool CutForest::Builder::has_room() const {
-  return out_.blocks_.size() + blocks_left_ < 4 * planted_ + kSpare && out_.slots_.size() + slots_left_ < 16 * planted_ + kSpare;
+  return out_.blocks_.size() + blocks_left_ < 4 * planted_ + kSpare && out_.slots_.size() + slots_left_ < kSlotsOfRow * planted_ + kSpare;
 }
 
 /// As many as slots may be made: a rule that leaves nearly everything open reaches all of them.
@@ -55,6 +58,9 @@ bool CutForest::Builder::reach_too_many() const { return reached_ > 16 * planted
 
 /// Where the children of a node begin.
 uint32_t CutForest::Builder::room_for(const Cut& cut) {
+  // Slots have bits for all that may be: has_room() bounds them before the last cut, and a leaf is a slot's.
+  constexpr std::size_t kMost = kSlotsOfRow * kMostRows + kSpare + (std::size_t{1} << kWidest), kMostInBlocks = kMostInLeaf / kRowsOfBlock;
+  static_assert(kMost <= Slot::kMostSlots && kMost * kMostInBlocks <= Slot::kMostBlocks && kMostInBlocks < 32 && kWidest < 16);
   const auto base = static_cast<uint32_t>(out_.slots_.size());
   out_.slots_.resize(base + Slot::taken(cut.children()));
   return base;
@@ -116,8 +122,8 @@ uint32_t CutForest::Builder::renew_leaf(const Before& before, uint32_t leaf, std
     if (change.id != kNoRow) ids.push_back(change.id);
   std::sort(ids.begin(), ids.end());
   blocks_left_ -= std::min<std::size_t>(blocks_left_, Slot::blocks(leaf));  // one that is shared comes several times
-  // Cut before and found not worth it, but where a packet would now compare a block more.
-  return blocks_for(ids.size()) > Slot::blocks(leaf) ? slot(ids, depth) : leaf_of(ids);
+  // Cut before and found not worth it, but where a packet would now compare a block more, or a row would have no place.
+  return blocks_for(ids.size()) > Slot::blocks(leaf) || too_many(ids) > 0 ? slot(ids, depth) : leaf_of(ids);
 }
 
 /// Many children have the same rows: they share a leaf.
@@ -224,9 +230,10 @@ std::optional<Cut> CutForest::Builder::best_cut(std::size_t all, unsigned wanted
   double least = static_cast<double>(blocks_for(all)) + 0.25 - kStep + evicted;
   for (unsigned number = 0; number < CutKey::kCut; ++number) {
     const auto& sample = sample_[number];
-    const uint32_t first = sample.front().from;
-    uint32_t apart = 0;  // bits in which rows differ
-    for (const CutRow::Bounds& one : sample) apart |= (one.from ^ first) | (one.to ^ first);
+    const CutRow::Bounds& first = sample.front();
+    if (std::all_of(sample.begin(), sample.end(), [&](const CutRow::Bounds& one) { return one == first; })) continue;
+    uint32_t apart = 0;  // bits that are not the same in all that lies within
+    for (const CutRow::Bounds& one : sample) apart |= (one.from ^ first.from) | (one.to ^ first.from);
     for (unsigned less = 0; less < std::min(4U, wanted); ++less) {
       const unsigned width = std::min({wanted - less, kWidest, kBits[number]});
       for (unsigned shift = 0; shift + width <= kBits[number]; shift += number < CutKey::kSrcPort ? 2 : 1) {

@@ -60,6 +60,7 @@ struct CutRow {
 class CutForest {
  public:
   static constexpr unsigned kTrees = 3;  ///< that a packet goes through
+  static constexpr uint32_t kMostRows = 1U << 17;
   /// The ends of the trees that a burst's packets come to.
   using Leaves = std::array<std::array<uint32_t, kTrees>, kBurst>;
 
@@ -94,7 +95,7 @@ class CutForest {
   /// A child. Of a node: where its children begin, number, shift, width; of a leaf: first block, how many.
   struct Slot {
     static constexpr uint32_t kLeaf = 1U << 31;
-    /// What `base` is a multiple of. Of 131,072 rows a forest has some 2,100,000 slots and 530,000 blocks at most (Builder::has_room).
+    /// What `base` is a multiple of. How many there may be, the builder asserts.
     static constexpr uint32_t kStep = 8;
     static constexpr uint32_t kMostSlots = kStep << 19, kMostBlocks = 1U << 26;
     /// Slots that so many children take.
