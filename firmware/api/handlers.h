@@ -37,6 +37,7 @@ void add_restore_routes(Router& router, const Shared& c);
 void add_draft_routes(Router& router, const Shared& c);
 void add_revision_routes(Router& router, const Shared& c);
 void add_measure_routes(Router& router, const Shared& c);
+void add_advise_routes(Router& router, const Shared& c);
 void add_drill_routes(Router& router, const Shared& c);
 void add_health_routes(Router& router, const Shared& c);
 void add_observation_routes(Router& router, const Shared& c);

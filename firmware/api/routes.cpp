@@ -27,6 +27,7 @@ void add_routes(Router& router, config::Configuration& configuration, Telemetry&
   add_draft_routes(router, c);
   add_revision_routes(router, c);
   add_measure_routes(router, c);
+  add_advise_routes(router, c);
   add_drill_routes(router, c);
   add_health_routes(router, c);
   add_observation_routes(router, c);

@@ -9,6 +9,7 @@
 
 #include "engine/classify/classifier.h"
 #include "engine/counters.h"
+#include "engine/dedup/survey.h"
 #include "engine/fragments.h"
 #include "engine/handover.h"
 #include "engine/flow_census.h"
@@ -126,6 +127,7 @@ struct Floor {
   Fragments fragments;
   std::optional<uint64_t> replay_ns;   ///< the time in the captures of a replay; none: packets are live
   Measurement* measurement = nullptr;  ///< of a map that is not in force; null: nobody measures
+  DedupSurveyor* surveyor = nullptr;   ///< looks for packets that come again; null: nobody asked
   FlowCensus* flow_census = nullptr;   ///< of the groups of the snapshot in force; null: there are none
   bool limited = true;                 ///< rates are kept; false: an explained packet uses up nothing
   /// By domain, in the place of the snapshot's: what an explained packet is compared with, so that it leaves no trace. Empty: the snapshot's.

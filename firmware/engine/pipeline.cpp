@@ -53,6 +53,7 @@ template <class Observer>
 void Pipeline<Observer>::decide(const Snapshot& snapshot, PortSlot port, MemoryClass memory_class) {
   if (snapshot.ingress.filtered[port]) filter_ingress(snapshot, port);
   if (floor_.burst.size == 0) return;
+  if (floor_.surveyor) floor_.surveyor->look_at(floor_.burst, port, now());
   mark_duplicates(snapshot, port);
   if (snapshot.egress.filtered.any()) filter_egress(snapshot, port);
   snapshot.classifier.classify(floor_.burst, port, floor_.verdicts);

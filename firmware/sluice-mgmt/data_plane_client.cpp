@@ -134,6 +134,21 @@ Result<v1::Measurement> DataPlaneClient::end_measurement() {
   return reply->measurement();
 }
 
+Result<void> DataPlaneClient::start_survey() {
+  v1::ControlRequest request;
+  request.mutable_start_survey();
+  const auto reply = ask(request);
+  return reply ? Result<void>() : Result<void>(reply.error());
+}
+
+Result<v1::DedupAdvice> DataPlaneClient::end_survey() {
+  v1::ControlRequest request;
+  request.mutable_end_survey();
+  const auto reply = ask(request);
+  if (!reply) return reply.error();
+  return reply->dedup_advice();
+}
+
 Result<void> DataPlaneClient::take_out(const std::string& group, const std::string& port, uint32_t milliseconds) {
   v1::ControlRequest request;
   auto& take_out = *request.mutable_take_out();

@@ -33,6 +33,8 @@ class DataPlaneClient final : public config::DataPlane, public api::Telemetry {
   Result<v1::Explanation> explain(const v1::Explain& request) override;
   Result<void> start_measurement(const v1::Config& config) override;
   Result<v1::Measurement> end_measurement() override;
+  Result<void> start_survey() override;
+  Result<v1::DedupAdvice> end_survey() override;
   Result<void> take_out(const std::string& group, const std::string& port, uint32_t milliseconds) override;
   Result<void> report_health(const v1::ReportHealth& report) override;
   Result<void> identify(const std::string& device, uint32_t seconds) override;

@@ -4,8 +4,10 @@
 
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "base/clock.h"
+#include "compile/dedup_advice.h"
 #include "compile/oversubscription.h"
 #include "compile/packet_of.h"
 #include "compile/report.h"
@@ -17,8 +19,19 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kChunkShift = 11;  // 2,048 bytes
-/// Nanoseconds after which a measurement is over that the management daemon has forgotten.
+/// Nanoseconds after which a measurement or a survey is over that the management daemon has forgotten.
 constexpr uint64_t kLongestMeasurement = 20'000'000'000;
+
+/// Whether all that a survey has seen of one is of the other, too.
+bool same_inlets(const compile::Plan& a, const compile::Plan& b) {
+  const auto inlets = [](const compile::Plan& plan) {
+    std::set<std::tuple<std::string, PortSlot, std::string>> out;
+    for (const auto& port : plan.ports)
+      if (port.receives()) out.insert({port.id, port.slot, port.device});
+    return out;
+  };
+  return inlets(a) == inlets(b);
+}
 
 }  // namespace
 
@@ -91,6 +104,10 @@ Result<v1::Prepared> Appliance::prepare(const v1::Prepare& request) {
 Result<void> Appliance::publish(uint64_t revision) {
   if (!prepared_ || prepared_->snapshot->revision != revision)
     return Error{ErrorCode::kConflict, "", "revision " + std::to_string(revision) + " was not prepared"};
+  if (!same_inlets(plan_, prepared_->plan)) {
+    stop_surveying();
+    surveying_.reset();
+  }
   // New ports first: a map that sends to a new tool finds it open.
   panel_.open_new(prepared_->plan, prepared_shares_);
   plan_ = std::move(prepared_->plan);
@@ -161,6 +178,10 @@ void Appliance::tick(bool managed) {
   if (measuring_ && monotonic_ns() - measuring_->begin_ns > kLongestMeasurement) {
     stop_measuring();
     measuring_.reset();
+  }
+  if (surveying_ && monotonic_ns() - surveying_->begin_ns > kLongestMeasurement) {
+    stop_surveying();
+    surveying_.reset();
   }
   panel_.reclaim();
   // What is prepared has slots that no plan in force names yet.
@@ -277,11 +298,39 @@ Result<v1::Measurement> Appliance::end_measurement() {
                                      monotonic_ns() - done->begin_ns);
 }
 
+void Appliance::start_survey() {
+  stop_surveying();
+  surveying_ = std::make_unique<Surveying>(static_cast<unsigned>(workers_.size()));
+  surveying_->begin_ns = monotonic_ns();
+  for (std::size_t w = 0; w < workers_.size(); ++w)
+    workers_[w]->between_bursts([this, w](Floor& floor, auto&) { floor.surveyor = &surveying_->workers[w]; });
+}
+
+/// After this no worker writes what was found.
+void Appliance::stop_surveying() {
+  if (!surveying_) return;
+  for (auto& worker : workers_) worker->between_bursts([](Floor& floor, auto&) { floor.surveyor = nullptr; });
+}
+
+Result<v1::DedupAdvice> Appliance::end_survey() {
+  if (!surveying_)
+    return Error{ErrorCode::kConflict, "", "the survey has ended: network ports came, went or changed meanwhile, or the data plane has restarted; ask again"};
+  stop_surveying();
+  const auto done = std::exchange(surveying_, nullptr);
+  advice_ended_ns_ = monotonic_ns();
+  advice_ = compile::advise_dedup(plan_, *publisher_.current(), done->workers, done->survey.sampled(), advice_ended_ns_ - done->begin_ns);
+  return advice_;
+}
+
 Result<void> Appliance::identify(const std::string& device, uint32_t seconds) const { return Panel::identify(device, seconds); }
 
 v1::Status Appliance::status() {
   v1::Status out;
   out.set_revision(publisher_.current()->revision);
+  if (advice_ended_ns_ > 0) {
+    *out.mutable_dedup_advice() = advice_;
+    out.mutable_dedup_advice()->set_seconds_ago((monotonic_ns() - advice_ended_ns_) / 1'000'000'000);
+  }
   auto* data_plane = out.mutable_data_plane();
   data_plane->set_pid(static_cast<uint32_t>(getpid()));
   data_plane->set_uptime_seconds((monotonic_ns() - started_ns_) / 1'000'000'000);

@@ -50,6 +50,12 @@ class Appliance {
   /// Errors: kConflict if none runs.
   [[nodiscard]] Result<v1::Measurement> end_measurement();
 
+  /// Looks for packets that come more than once, until end_survey(), some seconds longer than that may take, or a revision with other network ports is in force.
+  /// Ends the one that runs.
+  void start_survey();
+  /// Status has it from then on. Errors: kConflict if none runs.
+  [[nodiscard]] Result<v1::DedupAdvice> end_survey();
+
   /// A member of a tool group is as if it had failed, for so long. Errors: there is none such.
   [[nodiscard]] Result<void> take_out(const v1::TakeOut& request);
 
@@ -71,6 +77,7 @@ class Appliance {
   void follow_links();
   [[nodiscard]] Liveness::Fault faults(const compile::Plan& plan, const std::vector<system::Link>& links) const;
   void stop_measuring();
+  void stop_surveying();
   std::vector<std::unique_ptr<FlowCensus>> change_censuses(bool any);
   void look_at_balance(uint64_t now);
   [[nodiscard]] std::vector<AccountBook> read_books() const;
@@ -100,6 +107,18 @@ class Appliance {
     uint64_t begin_ns;
   };
   std::unique_ptr<Measuring> measuring_;
+  struct Surveying {
+    explicit Surveying(unsigned count) : survey(count) {
+      workers.reserve(count);
+      for (unsigned w = 0; w < count; ++w) workers.emplace_back(survey);
+    }
+    DedupSurvey survey;
+    std::vector<DedupSurveyor> workers;
+    uint64_t begin_ns = 0;
+  };
+  std::unique_ptr<Surveying> surveying_;
+  v1::DedupAdvice advice_;        ///< of the last survey
+  uint64_t advice_ended_ns_ = 0;  ///< monotonic; 0: there was none
   bool retired_pending_ = false;
   bool reconcile_wanted_ = false;
   struct Heard {

@@ -45,6 +45,14 @@ v1::ControlReply handle(const v1::ControlRequest& request, Appliance& appliance)
       if (auto r = appliance.end_measurement(); !r) set_error(reply, r.error());
       else *reply.mutable_measurement() = std::move(*r);
       break;
+    case v1::ControlRequest::kStartSurvey:
+      appliance.start_survey();
+      reply.mutable_surveying();
+      break;
+    case v1::ControlRequest::kEndSurvey:
+      if (auto r = appliance.end_survey(); !r) set_error(reply, r.error());
+      else *reply.mutable_dedup_advice() = std::move(*r);
+      break;
     case v1::ControlRequest::kTakeOut:
       if (auto r = appliance.take_out(request.take_out()); !r) set_error(reply, r.error());
       else reply.mutable_taken_out();

@@ -46,6 +46,8 @@ struct Telemetry final : api::Telemetry {
   Result<v1::Explanation> explain(const v1::Explain&) override { return v1::Explanation(); }
   Result<void> start_measurement(const v1::Config&) override { return {}; }
   Result<v1::Measurement> end_measurement() override { return v1::Measurement(); }
+  Result<void> start_survey() override { return {}; }
+  Result<v1::DedupAdvice> end_survey() override { return v1::DedupAdvice(); }
   Result<void> take_out(const std::string&, const std::string&, uint32_t) override { return {}; }
   Result<void> report_health(const v1::ReportHealth&) override { return {}; }
   Result<void> identify(const std::string&, uint32_t) override { return {}; }

@@ -33,7 +33,7 @@ ROUTES = {"/config": "GET PUT", "/config:restore": "POST", "/system": "GET PUT P
           "/revisions/{number}/label": "PUT", "/revisions/{number}:rollback": "POST", "/revisions/{number}:revert": "POST",
           "/revisions/{number}:confirm": "POST",
           "/maps/{name}/rules": "GET POST", "/maps/{name}/rules/{id}": "GET PUT PATCH DELETE", "/maps/{name}/rules/{id}:move": "POST",
-          "/maps/{name}/measure": "POST", "/tool_groups/{name}:drill": "POST", "/ports/{name}/health": "PUT DELETE",
+          "/maps/{name}/measure": "POST", "/dedup/advise": "POST", "/tool_groups/{name}:drill": "POST", "/ports/{name}/health": "PUT DELETE",
           "/address_sets/{name}/entries": "GET POST", "/address_sets/{name}/entries:remove": "POST",
           **{f"/{c}": "GET POST" for c in COLLECTIONS}, **{f"/{c}/{{name}}": "GET PUT PATCH DELETE" for c in COLLECTIONS},
           **{f"/{c}/{{name}}:rename": "POST" for c in COLLECTIONS}}
@@ -222,6 +222,8 @@ class Walk(Described):
         if rest.endswith("/measure"):
             measurable = [m["name"] for m in self.send("GET", "/api/v1/maps", None).json() if m["kind"] != "COLLECTOR" and m["enabled"]]
             return (pattern.replace("{name}", self.rng.choice(measurable)), {"milliseconds": 10}, True) if measurable else (None, None, False)
+        if rest == "dedup/advise":
+            return pattern, {"milliseconds": 10}, True
         if rest.endswith(":drill"):
             groups = self.send("GET", "/api/v1/status", None).json().get("tool_groups", [])
             able = [(g["name"], m["port"]) for g in groups for m in g["members"] if m["buckets"]]

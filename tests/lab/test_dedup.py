@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from harness import TIER, TOP, Lab, Recording, finish, losses, number_of, numbered, numbered_frame, read_capture, start_generator, wait_until, write_capture
@@ -72,6 +73,69 @@ class Dedup(unittest.TestCase):
         self.assertEqual([d["domain"] for d in cost["dedup"]], ["spans"])
         self.assertLessEqual(cost["dedup"][0]["bytes"], cost["most_dedup_bytes"])
         self.assertGreater(cost["dedup"][0]["packets_per_second"], 1_000_000)
+
+    def advise(self, milliseconds=1500):
+        answer = self.lab.api("POST", "/api/v1/dedup/advise", {"milliseconds": milliseconds})
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json()
+
+    def test_a_survey_finds_what_two_spans_repeat_and_the_domain_that_it_proposes_drops_just_that(self):
+        self.assertEqual(self.lab.api("DELETE", "/api/v1/dedup_domains/spans").status, 204)
+        count = 6000
+
+        def surveyed(frames):
+            """The advice while in4 gets each frame twice, in5 once as another switch mirrors it."""
+            before = {p: self.lab.port(self.lab.ledger(), p)["received"]["dequeued"]["packets"] for p in ("in4", "in5")}
+            twice = [frame for one in frames for frame in (one, tagged(one, 7, 64))]
+            generators = []
+            for port, packets, pace in (("in4", twice, 4000), ("in5", [tagged(f, 9, 63) for f in frames], 2000)):  # in4 first
+                generators.append(start_generator(self.lab, port, packets, pace))
+                wait_until("traffic", lambda: self.lab.port(self.lab.ledger(), port)["received"]["dequeued"]["packets"] > before[port] + 100)
+            advice = self.advise()
+            self.assertEqual([finish(generator)["sent"] for generator in generators], [2 * count, count])
+            return advice
+
+        advice = surveyed(numbered(count))
+        pairs = {(p["first"], p["second"]): p for p in advice["pairs"]}
+        self.assertIn({"VLAN", "MAC"}, [set(d["fields"]) for d in pairs["in4", "in4"]["differences"]])
+        self.assertIn("TTL", [field for ports, pair in pairs.items() if set(ports) == {"in4", "in5"} for d in pair["differences"] for field in d["fields"]])
+        proposal, = [p for p in advice["proposals"] if p["ports"] == ["in4", "in5"]]
+        self.assertEqual((proposal["ignore"], proposal["start"], proposal["in_force"], proposal["replaces"]), (["VLAN", "MAC", "TTL"], "L3", "", []))
+        self.assertEqual(proposal["maps_with_a_part"], [])
+        # Of three packets two are duplicates; less where the first came before the survey.
+        self.assertTrue(40 <= proposal["saved_percent"] <= 68, proposal)
+        self.assertEqual(self.lab.get("/api/v1/status")["dedup_advice"]["proposals"], advice["proposals"])
+        # Nothing was dropped; now it is, with what was proposed. How far apart two generators begin is chance: the widest window.
+        tool = self.lab.port(self.lab.settled(), "tool1")["copies"]
+        self.assertEqual(tool["dropped"], [])
+        self.assertGreaterEqual(tool["sent"]["packets"], 3 * count)
+        domain = {"name": "proposed", **{field: proposal[field] for field in ("ports", "ignore", "start")}, "window": 1_000_000}
+        self.assertEqual(self.lab.api("POST", "/api/v1/dedup_domains", domain).status, 201)
+        advice = surveyed(numbered(2 * count)[count:])  # others than before
+        self.assertEqual([p["in_force"] for p in advice["proposals"] if p["ports"] == ["in4", "in5"]], ["proposed"])
+        ledger = self.lab.settled()
+        self.assertEqual(sum(self.lab.port(ledger, p)["received"]["duplicates"]["packets"] for p in ("in4", "in5")), 2 * count)
+        self.assertEqual(ledger["unaccounted"], 0)
+
+    def test_a_survey_goes_on_over_changes_ends_where_ports_go_and_is_the_only_one(self):
+        port = self.lab.get("/api/v1/ports/in3")
+        changes = {"another revision": [("PATCH", "/api/v1/maps/all", {"comment": "one"}), ("PATCH", "/api/v1/maps/all", {"comment": "two"})],
+                   "ports": [("DELETE", "/api/v1/ports/in3", None), ("PUT", "/api/v1/ports/in3", {"device": port["device"], "role": port["role"]})],
+                   "another survey": [("POST", "/api/v1/dedup/advise", {"milliseconds": 10})]}
+        answers = {}
+        for what, requests in changes.items():
+            thread = threading.Thread(target=lambda: answers.update({what: self.lab.api("POST", "/api/v1/dedup/advise", {"milliseconds": 1000})}))
+            thread.start()
+            met = set()
+            while thread.is_alive():
+                met |= {self.lab.api(*request).status for request in requests}
+            thread.join()
+            if what == "another survey":  # one of them was first
+                self.assertEqual({answers[what].status, *met}, {200, 409})
+                continue
+            self.assertEqual(answers[what].status, 409 if what == "ports" else 200, answers[what].body)
+            self.assertTrue(met <= {200, 201, 204}, met)
+        self.assertIn("ports came, went or changed", answers["ports"].body)
 
     def test_explain_says_that_a_packet_would_be_compared_and_leaves_no_trace(self):
         frame = numbered_frame(1)

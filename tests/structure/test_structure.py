@@ -49,6 +49,7 @@ def wrong_directions(folder, included):
 
 # The turn of a snapshot, the table that all workers share, and rates that they keep together, once a burst.
 MAY_LOCK = {"engine/publish.cpp": ["fetch_add"], "engine/dedup/table.cpp": ["__sync_bool_compare_and_swap"],
+            "engine/dedup/survey.cpp": ["compare_exchange_strong", ".exchange("],
             "engine/rate_limit.cpp": ["compare_exchange_weak", "fetch_add"]}
 
 
